@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: MIT
+// blog_writer: a team of agents writes a blog post, in parallel and under a token budget.
+//     blog_writer "Write about AI safety" --strict-mode
+#include "blog_writer/options.hpp"
+#include "blog_writer/output_file.hpp"
+#include "blog_writer/progress.hpp"
+#include "blog_writer/report.hpp"
+#include "model_server/model_server.hpp"
+
+#include <felix/felix.hpp>
+
+#include <fmt/core.h>
+
+#include <csignal>
+#include <cstdio>
+#include <memory>
+#include <optional>
+#include <random>
+#include <string>
+
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr int exit_incomplete = 1;
+constexpr int exit_usage = 2;
+constexpr int exit_interrupted = 130;
+
+felix::team team_of(const std::string& complexity) {
+  if (complexity == "simple") return felix::teams::simple();
+  if (complexity == "complex") return felix::teams::complex();
+  return felix::teams::medium();
+}
+
+felix::client_options client_options_of(const blog_writer::options& chosen, std::string url) {
+  felix::client_options options{
+      .base_url = std::move(url), .model = chosen.model, .max_concurrent_requests = chosen.max_concurrent};
+  if (chosen.api_key_env) options.api_key = felix::secret::from_env(*chosen.api_key_env);
+  if (chosen.debug) options.log = [](const felix::log_line& line) { fmt::print(stderr, "debug: {}\n", line.text); };
+  return options;
+}
+
+/// Asks for the models. What has no list of them may still answer a chat: that will show.
+felix::task<void> greet(felix::openai_model& server) {
+  const auto models = co_await felix::as_result(server.models());
+  if (models) co_return;
+  try {
+    std::rethrow_exception(models.error());
+  } catch (const felix::api_error& refused) {
+    const bool of_the_address = refused.status() < 400 || refused.status() == 401 || refused.status() == 403;
+    if (of_the_address) throw;
+  }
+}
+
+/// Whether a server answers at the default address.
+bool answers(felix::event_loop& loop, const std::string& url, felix::stop_token stop) {
+  felix::openai_model server{loop, {.base_url = url, .timeouts = {.connect = 500ms, .total = 2s}}};
+  const auto models = loop.run(felix::as_result(server.models()), stop);
+  if (stop.stop_requested()) throw felix::cancelled{"looking for a server"};
+  return models.has_value();
+}
+
+struct chosen_server {
+  std::unique_ptr<model_server::server> simulated;  // lives while it is used
+  std::string url;
+};
+
+chosen_server choose_server(felix::event_loop& loop, const blog_writer::options& chosen, felix::stop_token stop) {
+  if (chosen.base_url) {
+    auto options = client_options_of(chosen, *chosen.base_url);
+    felix::openai_model server{
+        loop, {.base_url = options.base_url, .api_key = options.api_key, .timeouts = {.connect = 5s, .total = 30s}}};
+    loop.run(greet(server), stop);
+    return {nullptr, *chosen.base_url};
+  }
+  const std::string local = felix::client_options{}.base_url;
+  if (answers(loop, local, stop)) return {nullptr, local};
+  auto simulated = std::make_unique<model_server::server>(model_server::options{});
+  std::string url = simulated->url();
+  fmt::print(stderr, "No server answers at {}; a simulated one in this process writes instead, at {}.\n", local, url);
+  return {std::move(simulated), std::move(url)};
+}
+
+/// Runs the session and fills the report in. Throws what must end the program with an error.
+void run_session(blog_writer::run_report& report, felix::event_loop& loop, felix::client& llm, felix::ledger& budget,
+                 felix::stop_token stop) {
+  blog_writer::progress progress;
+  felix::session session{llm,
+                         team_of(report.chosen.complexity),
+                         budget,
+                         {.seed = report.seed,
+                          .simulation_time = report.chosen.simulation_time,
+                          .on_event = [&](const felix::session_event& event) { progress.show(event); }}};
+  try {
+    report.result = loop.run(session.run(report.chosen.topic), stop);
+    if (!report.result.complete) report.failure = "the final text could not be written; this is the best text so far";
+  } catch (const felix::cancelled&) {
+    report.result = session.so_far();
+    report.failure = "interrupted; this is the best text so far";
+  } catch (const felix::api_error& refused) {
+    const bool of_the_address_or_key = refused.status() < 500 && refused.status() != 408 && refused.status() != 429;
+    if (of_the_address_or_key) throw;
+    report.failure = refused.what();
+  } catch (const felix::transport_error& gone) {
+    report.failure = gone.what();
+  } catch (const felix::timed_out& slow) {
+    report.failure = slow.what();
+  }
+  report.budget = budget.system_status();
+  report.peak_rss_bytes = blog_writer::peak_rss_bytes();
+}
+
+int write_blog(const blog_writer::options& chosen) {
+  std::optional<blog_writer::output_file> output;
+  if (chosen.save_output) output.emplace(*chosen.save_output);
+
+  felix::event_loop loop;
+  felix::stop_on_signal ctrl_c{loop, SIGINT};
+  blog_writer::run_report report;
+  report.chosen = chosen;
+  report.seed = chosen.random_seed.value_or(std::random_device{}());
+  const chosen_server server = choose_server(loop, chosen, ctrl_c.get_token());
+  report.server = server.url;
+  report.simulated = server.simulated != nullptr;
+  felix::client llm{loop, client_options_of(chosen, server.url)};
+  if (chosen.strict_mode) {
+    felix::strict_budget budget;
+    run_session(report, loop, llm, budget, ctrl_c.get_token());
+  } else {
+    felix::normal_budget budget;
+    run_session(report, loop, llm, budget, ctrl_c.get_token());
+  }
+  if (chosen.debug) fmt::print(stderr, "debug: {}\n", llm.usage_stats());
+
+  if (output) output->write(blog_writer::as_json(report));
+  const std::string text = blog_writer::as_text(report);
+  std::fwrite(text.data(), 1, text.size(), stdout);
+  std::fflush(stdout);  // fails when nobody reads any more: then there is nobody to tell
+  if (ctrl_c.stop_requested()) return exit_interrupted;
+  return report.result.complete ? 0 : exit_incomplete;
+}
+
+int fail(int status, const char* message) {
+  fmt::print(stderr, "blog_writer: {}\n", message);
+  return status;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) try {
+  std::signal(SIGPIPE, SIG_IGN);  // a reader that has seen enough is not an error
+  const auto chosen = blog_writer::parse(argc, argv);
+  return chosen ? write_blog(*chosen) : 0;
+} catch (const felix::cancelled&) {
+  return exit_interrupted;
+} catch (const blog_writer::usage_error& wrong) {
+  return fail(exit_usage, wrong.what());
+} catch (const felix::budget_exceeded& failure) {
+  return fail(exit_usage, failure.what());
+} catch (const felix::error& failure) {
+  return fail(exit_usage, failure.what());
+} catch (const std::exception& failure) {
+  return fail(exit_incomplete, failure.what());
+}

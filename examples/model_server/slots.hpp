@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: MIT
+// model_server: who is generated when. Connections that wait are suspended; one thread wakes them, and notices when
+// their clients leave.
+#pragma once
+
+#include "model_server/model_server.hpp"
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <thread>
+#include <utility>
+#include <vector>
+
+struct MHD_Connection;
+
+namespace model_server::detail {
+
+using steady = std::chrono::steady_clock;
+
+/// An open file descriptor.
+class descriptor {
+ public:
+  explicit descriptor(int number) noexcept : number_{number} {}
+  descriptor(descriptor&& other) noexcept : number_{std::exchange(other.number_, -1)} {}
+  descriptor& operator=(descriptor&&) = delete;
+  ~descriptor();
+  [[nodiscard]] int get() const noexcept { return number_; }
+  int release() noexcept { return std::exchange(number_, -1); }
+
+ private:
+  int number_;
+};
+
+/// How long an answer takes in its slot.
+struct pace {
+  std::chrono::duration<double> latency{};
+  std::chrono::duration<double> per_token{};
+
+  /// From the grant of the slot until that many tokens are there.
+  [[nodiscard]] steady::duration until(int tokens) const noexcept;
+  /// The most tokens for which until() is no more than `elapsed`; -1 before the latency is over.
+  [[nodiscard]] int after(steady::duration elapsed, int all) const noexcept;
+};
+
+/// The slots, and the queue before them.
+/// Threads:  enter(), await() and leave() on MHD's thread, the others on any.
+/// Lifetime: stop() before MHD's daemon stops: it must not meet a suspended connection.
+/// Locks:    MHD's own lock is taken under ours (suspend), never the other way round: MHD calls us without it.
+class slots {
+ public:
+  class ticket;  ///< a request's
+
+  slots(int count, pace speed);
+  slots(slots&&) = delete;  // its thread points here
+  ~slots();
+
+  /// Queues a request that has been read. Null after stop().
+  [[nodiscard]] std::shared_ptr<ticket> enter(MHD_Connection* connection, int prompt_tokens, int completion_tokens);
+
+  static constexpr int suspended = -1;
+  static constexpr int over = -2;
+  /// The tokens generated so far, if they are `wanted` or more: all of them only when the slot is free again. Else the
+  /// connection is suspended until they are. Over: the client is gone, or the server stops.
+  [[nodiscard]] int await(ticket& waiting, int wanted);
+
+  /// MHD is done with the request, for whatever reason. Before its generation has ended: the client went away.
+  void leave(ticket& leaving);
+
+  [[nodiscard]] stats snapshot() const;
+  void stop();
+
+ private:
+  enum class state : unsigned char { queued, generating, finished, over };
+  using deadline = std::pair<steady::time_point, std::uint64_t>;
+
+  void run();
+  void grant();
+  void schedule(ticket& generating);
+  void reach_deadline(ticket& generating);
+  void lose_client(ticket& gone);
+  void free_slot(ticket& owner, state next);
+  void wake(ticket& sleeping);
+  void arm();
+  void watch(ticket& entered);
+  [[nodiscard]] int generated(const ticket& asked, steady::time_point now) const;
+
+  const int count_;
+  const pace pace_;
+  descriptor epoll_;
+  descriptor timer_;  // arming it is also how other threads wake ours
+
+  mutable std::mutex mutex_;  // guards what follows, and all tickets
+  bool stopping_ = false;
+  std::uint64_t last_number_ = 0;
+  std::map<std::uint64_t, std::shared_ptr<ticket>> tickets_;  // by number: events may outlive their ticket
+  std::map<std::uint64_t, ticket*> queue_;                    // invariant: exactly those whose state is queued
+  std::set<deadline> deadlines_;                              // invariant: one for each that is generating
+  steady::time_point armed_ = steady::time_point::max();
+  std::vector<MHD_Connection*> awake_;  // to be resumed by our thread, without the lock
+  stats counted_;                       // but for what snapshot() adds
+
+  std::thread thread_;  // last: it uses all the others
+};
+
+}  // namespace model_server::detail

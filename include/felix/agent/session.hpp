@@ -1,0 +1,691 @@
+// SPDX-License-Identifier: MIT
+// agent: a team at work on one task, from the first research to the final text, under one budget.
+#pragma once
+
+#include <felix/agent/agent.hpp>
+#include <felix/agent/central_post.hpp>
+#include <felix/agent/detail/stage_plan.hpp>
+#include <felix/agent/motion.hpp>
+#include <felix/agent/prompt.hpp>
+#include <felix/agent/random.hpp>
+#include <felix/agent/team.hpp>
+#include <felix/async/as_result.hpp>
+#include <felix/async/event.hpp>
+#include <felix/async/nursery.hpp>
+#include <felix/async/sleep.hpp>
+#include <felix/async/task.hpp>
+#include <felix/async/when_all.hpp>
+#include <felix/budget/estimator.hpp>
+#include <felix/budget/ledger.hpp>
+#include <felix/error.hpp>
+#include <felix/llm/chat.hpp>
+#include <felix/llm/model.hpp>
+#include <felix/telemetry/timeline.hpp>
+
+#include <algorithm>
+#include <cassert>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <exception>
+#include <functional>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace felix::inline v1 {
+
+/// What happens in a session, for whoever shows it.
+struct session_event {
+  enum class kind : unsigned char {
+    stage_started,
+    stage_ended,
+    stage_failed,   ///< the agent takes part no longer
+    stage_dropped,  ///< no tokens were left for it
+    accepted,       ///< a synthesis was good enough: the team's work ends
+    final_started,
+    final_ended,
+    final_failed
+  };
+  kind what = kind::stage_started;
+  agent_id agent = {};
+  role_id role = {};
+  int stage = 0;
+  tick_count tick = 0;
+  token_count tokens = 0;    ///< of an answer, prompt included
+  double confidence = 0;     ///< of an answer
+  std::string message = {};  ///< of a failure
+};
+
+struct session_options {
+  std::uint64_t seed = 0;            ///< of spawn times, velocities and each request
+  double simulation_time = 1.0;      ///< logical time; the last tick is this / 0.05. Above 0
+  std::size_t window = 8;            ///< stage k builds on what stages up to k - window have found; at least 1
+  double accepted_confidence = 0.8;  ///< a synthesis this good ends the team's work
+  std::function<void(const session_event&)> on_event = {};  ///< on the loop's thread; must not throw
+};
+
+/// An agent of a session, afterwards.
+struct agent_report {
+  enum class state : unsigned char { waiting, active, completed, failed };
+  agent_id id = {};
+  role_id role = {};
+  std::string focus = {};
+  double spawn_time = 0;
+  int stages = 0;  ///< answers, the final text included
+  token_usage usage = {};
+  state last_state = state::waiting;
+};
+
+/// What a session has brought.
+struct session_result {
+  std::string task = {};
+  std::string final_text = {};  ///< empty until there is any text
+  bool complete = false;        ///< the final text is what it was meant to be; else it is the best text so far
+  bool accepted = false;        ///< a synthesis ended the team's work early
+  std::vector<contribution> contributions = {};  ///< in the order of the stages, the final text's parts last
+  std::vector<post_message> messages = {};
+  std::vector<agent_report> agents = {};
+  token_usage usage = {};  ///< of all answers
+  int requests = 0;        ///< sent, whatever came of them
+  int failed = 0;
+  int dropped = 0;  ///< stages that no tokens were left for
+  std::vector<request_span> timeline = {};
+  std::chrono::nanoseconds team_duration{0};  ///< from the first request to the beginning of the final text
+  std::chrono::nanoseconds duration{0};       ///< from the first request to the end
+};
+
+/// Runs a team over logical time to a final text.
+///     felix::session blog{llm, felix::teams::medium(), budget, {.seed = 7}};
+///     auto result = loop.run(blog.run("Write about AI safety"));
+/// An agent has a stage at its spawn tick and at every fourth tick after it. All stages stand in one order, by tick and
+/// agent. Stage k builds on what stages up to k - window have published, and on its own agent's earlier ones; whatever
+/// runs in between counts as reserved. A stage that cannot be afforded so waits for one more stage to settle, in order,
+/// and is dropped when none is left. So how many requests run at once changes the time and nothing else: the same seed
+/// and answers give the same session, bit for bit.
+/// The tokens of the final text are set aside before the first request. Prompts are strict under a hard budget.
+/// Threads:  one loop. A session runs once.
+/// Stop:     run throws `cancelled`; so_far() then has the best text there is. Requests in flight are closed.
+/// Throws:   budget_exceeded when the budget cannot pay for a final text, error (invalid_argument) for an empty task,
+///           and what the last request threw when there is no text at all. The failure of an agent ends that agent.
+/// Lifetime: the model and the budget outlive it.
+class session {
+ public:
+  /// Throws error (invalid_option) for an empty team, a simulation time of 0 or less, a window of 0.
+  session(model_ref llm, const team& who, ledger& budget, session_options options = {})
+      : llm_{llm},
+        budget_{budget},
+        options_{std::move(options)},
+        style_{budget.is_hard() ? prompt_style::strict : prompt_style::normal} {
+    if (who.size() == 0) throw error{errc::invalid_option, "session: the team has no agents; add some"};
+    if (!(options_.simulation_time > 0 && options_.simulation_time <= 10'000))
+      throw error{errc::invalid_option, "session: simulation_time is " + std::to_string(options_.simulation_time) +
+                                            "; use a time above 0 and up to 10000, 1 is usual"};
+    if (options_.window == 0) throw error{errc::invalid_option, "session: window is 0; use at least 1, 8 is usual"};
+    members_ = who.draw(options_.seed);
+    if (std::none_of(members_.begin(), members_.end(), is_writer)) writer_of_last_resort();
+    post_.emplace(central_post_options{.max_agents = members_.size()});
+    for (const auto& member : members_) {
+      workers_.push_back(
+          {.agent = felix::agent{llm_, member.role, {.id = member.id, .focus = member.focus, .seed = options_.seed}},
+           .motion = helix_motion{detail::spawn_tick(member.spawn_time, options_.simulation_time), member.velocity}});
+      post_->register_agent(member.id);
+    }
+  }
+  session(session&&) = delete;
+
+  task<session_result> run(std::string task) {
+    assert(result_.task.empty() && "felix::session: it runs once; make another one");
+    if (task.find_first_not_of(" \t\r\n") == std::string::npos)
+      throw error{errc::invalid_argument, "session: the task is empty; say what the team is to write about"};
+    result_.task = std::move(task);
+    std::exception_ptr ended_by;
+    try {
+      co_await with_nursery([this](nursery& running) -> felix::task<void> {
+        running.spawn(post_->process());
+        co_await work(running);
+        co_await write_final_text();
+        post_->close();
+      });
+    } catch (...) {
+      ended_by = std::current_exception();  // a handler must not co_await, and what was found is to be kept first
+    }
+    finish();
+    if (ended_by) std::rethrow_exception(ended_by);
+    co_return result_;
+  }
+
+  /// What there is now: while it runs, and after run() has thrown.
+  [[nodiscard]] const session_result& so_far() const noexcept { return result_; }
+
+ private:
+  struct worker {
+    felix::agent agent;
+    helix_motion motion;
+    agent_report::state state = agent_report::state::waiting;
+    int stages = 0;  // answers
+    token_usage usage = {};
+    std::vector<std::size_t> in_flight = {};  // its stages that are not part of the view, by index
+  };
+
+  /// A request of an agent, from its reservation until its answer is part of the view.
+  struct running_stage {
+    std::size_t member = 0;
+    std::size_t index = 0;  // its place among all stages
+    tick_count tick = 0;
+    brief about = {};
+    chat_request request = {};
+    prompt_size size = {};
+    token_count planned_prompt = 0;
+    std::optional<ledger::reservation> reservation = {};
+    result<chat_response> answer = result<chat_response>::failure(nullptr);
+    std::chrono::steady_clock::time_point begin = {}, end = {};
+    event ended;
+    bool settled = false;
+  };
+
+  static bool is_writer(const team_member& member) { return member.role.name == roles::synthesis.name; }
+
+  /// A team without a synthesis agent gets one that writes the final text and nothing else.
+  void writer_of_last_resort() {
+    members_.push_back({.id = "synthesis_001", .role = roles::synthesis, .spawn_time = 1});
+    last_resort_ = members_.size() - 1;
+  }
+
+  // --- The team's work: stages are planned one after the other, and run side by side ---
+
+  task<void> work(nursery& running) {
+    auto stages = detail::stage_order(members_, options_.simulation_time);
+    std::erase_if(stages, [this](const detail::planned_stage& stage) { return stage.member == last_resort_; });
+    shares_.emplace(members_, stages, budget_);
+    shares_->set_aside(roles::synthesis.name);
+    choose_parts();
+    const aside_cost cost = cost_of_aside();
+    aside_.emplace(budget_.keep_aside(cost.planned, cost.worst));
+
+    for (std::size_t k = 0; k < stages.size(); ++k) {
+      if (k >= options_.window) co_await view_up_to(k - options_.window);
+      worker& who = workers_[stages[k].member];
+      while (!who.in_flight.empty()) co_await settle(stage_at(who.in_flight.front()));
+      if (result_.accepted) break;
+      shares_->begin(who.agent.role().name);
+      if (who.state == agent_report::state::failed) continue;
+      who.motion.advance_to(stages[k].tick);
+      if (who.motion.completed()) {
+        who.state = agent_report::state::completed;
+        continue;
+      }
+      who.state = agent_report::state::active;
+      co_await start_stage(running, stages[k], k);
+    }
+    if (!stages_.empty()) co_await view_up_to(stages_.back().index);
+  }
+
+  /// Reserves tokens for a stage and sends it off, or drops it.
+  task<void> start_stage(nursery& running, detail::planned_stage planned, std::size_t k) {
+    std::size_t readable = k >= options_.window ? k - options_.window + 1 : 0;  // the stages before this one
+    running_stage& stage = stages_.emplace_back();
+    stage.member = planned.member;
+    stage.index = k;
+    stage.tick = planned.tick;
+    for (;;) {
+      resize_aside();
+      const shortage missing = reserve(stage, readable, reservation_size::whole);
+      if (missing == shortage::none) break;
+      running_stage* const next = first_that_may_help(stage, missing);
+      if (next == nullptr) {
+        if (reserve(stage, readable, reservation_size::what_is_left) == shortage::none) break;
+        tell(session_event::kind::stage_dropped, stage);
+        ++result_.dropped;
+        stages_.pop_back();
+        co_return;
+      }
+      readable = std::max(readable, next->index + 1);
+      co_await settle(*next);
+    }
+    workers_[stage.member].in_flight.push_back(k);
+    running.spawn(ask(stage));
+  }
+
+  /// What kept a stage from getting its tokens.
+  enum class shortage : unsigned char { none, of_agent, of_role, of_session };
+
+  /// The stage to settle next while a stage waits for tokens: the first in the order, as long as there is one in flight
+  /// that can give back what is missing. An agent's own stages are settled before, and a role's share grows only with
+  /// that role's.
+  running_stage* first_that_may_help(const running_stage& waiting, shortage missing) {
+    const role_id kind = members_[waiting.member].role.name;
+    for (std::size_t i = first_open_; i < stages_.size() && &stages_[i] != &waiting; ++i) {
+      const bool helps = missing == shortage::of_session ||
+                         (missing == shortage::of_role && members_[stages_[i].member].role.name == kind);
+      if (helps && !stages_[i].settled) return &stages_[first_open_];
+    }
+    return nullptr;
+  }
+
+  /// Writes the stage's request and tries to get the tokens for it.
+  shortage reserve(running_stage& stage, std::size_t readable, reservation_size size) {
+    const worker& who = workers_[stage.member];
+    const felix::role& kind = who.agent.role();
+    const int number = who.agent.stages() + 1;
+    const token_count wanted = budget_.stage_tokens(who.agent.id(), kind.name, number);
+    if (wanted == 0) return shortage::of_agent;
+    prepare(stage, {.task = result_.task,
+                    .focus = who.agent.focus(),
+                    .findings = findings_for(who.agent, readable, limits_of(style_).findings_bytes),
+                    .depth = who.motion.depth(),
+                    .stage = number,
+                    .max_tokens = wanted,
+                    .style = style_});
+    const token_count room = shares_->room(kind.name, [this](const role_id& other) { return dearest_stage(other); });
+    const token_count answer = std::min(wanted, room - stage.planned_prompt);
+    if (answer < (size == reservation_size::whole ? wanted : budget_.options().min_stage_tokens))
+      return shortage::of_role;
+    auto granted = budget_.try_reserve(request_for(stage, answer, size));
+    if (!granted) return shortage::of_session;
+    accept(stage, std::move(*granted));
+    // Strict runs are short and all of one urgency; in others an agent's late stages give way to the first of others.
+    const bool late = number > 4;
+    stage.request.priority(style_ == prompt_style::strict ? request_priority::high
+                           : late                         ? request_priority::low
+                                                          : request_priority::normal);
+    shares_->add(kind.name, held_by(stage));
+    return shortage::none;
+  }
+
+  void prepare(running_stage& stage, brief about) const {
+    stage.about = std::move(about);
+    stage.request = workers_[stage.member].agent.request_for(stage.about);
+    stage.size = size_of(stage.request);
+    stage.planned_prompt = estimator_.planned(stage.size);
+  }
+  [[nodiscard]] reservation_request request_for(const running_stage& stage, token_count answer,
+                                                reservation_size size) const {
+    return {.agent = members_[stage.member].id,
+            .role = members_[stage.member].role.name,
+            .stage = stage.about.stage,
+            .prompt_tokens_at_most = estimator_.at_most(stage.size),
+            .prompt_tokens_planned = stage.planned_prompt,
+            .answer_tokens = answer,
+            .size = size};
+  }
+  /// Takes the reservation over. Where less was granted than the prompt speaks of, the prompt is told, if it gets no longer.
+  void accept(running_stage& stage, ledger::reservation granted) const {
+    const token_count tokens = granted.max_tokens();
+    stage.reservation.emplace(std::move(granted));
+    if (tokens < stage.about.max_tokens) {
+      brief shorter = stage.about;
+      shorter.max_tokens = tokens;
+      chat_request again = workers_[stage.member].agent.request_for(shorter);
+      const prompt_size size = size_of(again);
+      if (size.bytes <= stage.size.bytes && size.text_bound <= stage.size.text_bound) stage.request = std::move(again);
+    }
+    stage.request.max_tokens(tokens);
+  }
+  [[nodiscard]] static token_count held_by(const running_stage& stage) {
+    return stage.planned_prompt + stage.request.max_tokens().value_or(0);
+  }
+
+  task<void> ask(running_stage& stage) {
+    tell(stage.about.final_text ? session_event::kind::final_started : session_event::kind::stage_started, stage);
+    stage.begin = co_await this_task::now();
+    if (result_.requests++ == 0) first_request_ = stage.begin;
+    stage.answer = co_await as_result(llm_.complete(stage.request));
+    stage.end = co_await this_task::now();
+    stage.ended.set();
+  }
+
+  /// Makes the stages up to `last` part of the view, in order.
+  task<void> view_up_to(std::size_t last) {
+    while (first_open_ < stages_.size() && stages_[first_open_].index <= last) co_await settle(stages_[first_open_]);
+  }
+
+  [[nodiscard]] running_stage& stage_at(std::size_t index) {
+    return *std::lower_bound(stages_.begin(), stages_.end(), index,
+                             [](const running_stage& stage, std::size_t value) { return stage.index < value; });
+  }
+
+  /// Waits for a stage and makes it part of the view: charged, learned from, published.
+  task<void> settle(running_stage& stage) {
+    co_await stage.ended;
+    co_await stop_point();
+    std::optional<contribution> made = account(stage);
+    while (first_open_ < stages_.size() && stages_[first_open_].settled) ++first_open_;
+    if (!made) co_return;
+    if (members_[stage.member].role.name == roles::synthesis.name && made->confidence >= options_.accepted_confidence &&
+        !std::exchange(result_.accepted, true))
+      tell(session_event::kind::accepted, stage, made->confidence);
+    co_await post_->publish(std::move(*made), stage.index);
+    co_await post_->processed();
+  }
+
+  static task<void> stop_point() {
+    const stop_token stop = co_await this_task::stop_token();
+    if (stop.stop_requested()) throw cancelled{"running a session"};
+  }
+
+  /// Charges a request that has ended, and keeps what came of it.
+  std::optional<contribution> account(running_stage& stage) {
+    worker& who = workers_[stage.member];
+    stage.settled = true;
+    std::erase(who.in_flight, stage.index);
+    request_span span{.agent = std::string{who.agent.id().name()},
+                      .role = std::string{who.agent.role().name.name()},
+                      .stage = stage.about.stage,
+                      .priority = stage.request.priority(),
+                      .begin = stage.begin,
+                      .end = stage.end,
+                      .final_text = stage.about.final_text};
+    std::optional<contribution> made;
+    if (stage.answer) {
+      made = account_answer(stage, who);
+      span.usage = made->usage;
+    } else {
+      span.failure = stage.answer.message();
+      account_failure(stage, who);
+    }
+    if (!stage.about.final_text) shares_->add(who.agent.role().name, span.usage.total_tokens - held_by(stage));
+    result_.timeline.push_back(std::move(span));
+    return made;
+  }
+
+  contribution account_answer(running_stage& stage, worker& who) {
+    const chat_response answer = with_usage(std::move(*stage.answer), stage);
+    stage.reservation->settle(answer.usage());
+    stage.reservation.reset();
+    if (!answer.usage().estimated) estimator_.learn(stage.size, answer.usage().prompt_tokens);
+    contribution made = who.agent.take(stage.about, answer);
+    made.tick = stage.tick;
+    who.motion.adapt(who.agent.confidences());
+    ++who.stages;
+    who.usage += made.usage;
+    result_.usage += made.usage;
+    result_.contributions.push_back(made);
+    tell(stage.about.final_text ? session_event::kind::final_ended : session_event::kind::stage_ended, stage,
+         made.confidence, made.usage.total_tokens);
+    return made;
+  }
+
+  void account_failure(running_stage& stage, worker& who) {
+    const auto [cost, was_cancelled] = failure_of(stage.answer.error());
+    if (cost == request_cost::none) stage.reservation->release();
+    stage.reservation.reset();  // not released: it charges what may have been spent
+    if (was_cancelled) return;
+    ++result_.failed;
+    last_failure_ = stage.answer.error();
+    if (!stage.about.final_text) who.state = agent_report::state::failed;
+    tell(stage.about.final_text ? session_event::kind::final_failed : session_event::kind::stage_failed, stage, 0, 0,
+         stage.answer.message());
+  }
+
+  struct failure {
+    request_cost cost;
+    bool was_cancelled;
+  };
+  static failure failure_of(const std::exception_ptr& caught) {
+    try {
+      std::rethrow_exception(caught);
+    } catch (const error& known) {
+      return {known.cost(), known.code() == errc::cancelled};
+    } catch (...) {
+      return {request_cost::unknown, false};
+    }
+  }
+
+  /// A server that sends no usage is charged by estimate: the planned prompt, and a token for three bytes of the answer.
+  static chat_response with_usage(chat_response answer, const running_stage& stage) {
+    token_usage usage = answer.usage();
+    if (!usage.estimated) return answer;
+    const auto visible = static_cast<token_count>((answer.text().size() + 2) / 3);
+    usage.prompt_tokens = std::max(usage.prompt_tokens, stage.planned_prompt);
+    usage.completion_tokens =
+        std::max(usage.completion_tokens, std::min(visible, stage.request.max_tokens().value_or(visible)));
+    usage.total_tokens = std::max(usage.total_tokens, usage.prompt_tokens + usage.completion_tokens);
+    return std::move(answer.usage(usage));
+  }
+
+  /// What the agent gets to read: the newest finding of each agent that its role reads, of the stages before `readable`.
+  [[nodiscard]] std::string findings_for(const agent& reader, std::size_t readable, std::size_t max_bytes) const {
+    return post_->findings(max_bytes, [&](const post_message& message) {
+      return message.order < readable && message.from != reader.id() && reader.role().reads_from(message.role);
+    });
+  }
+
+  [[nodiscard]] static prompt_size size_of(const chat_request& request) {
+    prompt_size size;
+    for (const auto& message : request.messages()) size.add(message.content);
+    return size;
+  }
+
+  /// No stage of this role is planned to cost more.
+  [[nodiscard]] token_count dearest_stage(const role_id& kind) const {
+    const prompt_limits limits = limits_of(style_);
+    prompt_size size;
+    size.bytes = static_cast<token_count>(limits.system_bytes + limits.findings_bytes + result_.task.size() + 32);
+    size.text_bound = size.bytes;
+    size.messages = 2;
+    return estimator_.planned(size) + budget_.allotment_of(kind).stage_max_tokens;
+  }
+
+  // --- The final text: set aside for at the start, written at the end ---
+
+  struct aside_cost {
+    token_count planned = 0;
+    token_count worst = 0;
+  };
+
+  [[nodiscard]] brief final_brief(std::size_t member, std::string findings) const {
+    return {.task = result_.task,
+            .focus = members_[member].focus,
+            .findings = std::move(findings),
+            .depth = 1.0,
+            .stage = workers_[member].agent.stages() + 1,
+            .max_tokens = most_final_tokens(),
+            .style = style_,
+            .final_text = true,
+            .part = parts_ > 1 ? members_[member].focus : std::string{}};
+  }
+  /// As much as an agent of the role gets in all: a text one would publish, not a paragraph. Two parts get two thirds
+  /// of it each, and so on.
+  [[nodiscard]] token_count most_final_tokens() const {
+    const token_count base = budget_.allotment_of(roles::synthesis.name).base_tokens;
+    return std::max(2 * base / (1 + static_cast<token_count>(parts_)), budget_.options().min_stage_tokens);
+  }
+  /// Several parts share the room for findings.
+  [[nodiscard]] std::size_t final_findings_bytes() const {
+    return limits_of(style_).final_findings_bytes / std::max<std::size_t>(1, parts_);
+  }
+  [[nodiscard]] prompt_size final_size(std::size_t findings_bytes) const {
+    const auto writer =
+        static_cast<std::size_t>(std::find_if(members_.begin(), members_.end(), is_writer) - members_.begin());
+    prompt_size size =
+        size_of(workers_[writer].agent.request_for(final_brief(writer, std::string(findings_bytes, 'x'))));
+    return size;
+  }
+
+  /// Every synthesis agent writes a part, as long as the smallest parts fit into the role's share; one always does.
+  void choose_parts() {
+    parts_ = static_cast<std::size_t>(std::count_if(members_.begin(), members_.end(), is_writer));
+    const token_count share = shares_->share_of(roles::synthesis.name);
+    const token_count least = budget_.options().min_stage_tokens;
+    while (parts_ > 1 &&
+           static_cast<token_count>(parts_) * (estimator_.planned(final_size(final_findings_bytes())) + least) > share)
+      --parts_;
+  }
+
+  /// Planned: the synthesis' share, or more if the smallest text needs more. Worst case: the smallest text of each part,
+  /// without findings.
+  [[nodiscard]] aside_cost cost_of_aside() const {
+    const token_count least = budget_.options().min_stage_tokens;
+    const auto parts = static_cast<token_count>(parts_);
+    const token_count smallest = parts * (estimator_.planned(final_size(final_findings_bytes())) + least);
+    return {.planned = std::max(shares_->share_of(roles::synthesis.name), smallest),
+            .worst = parts * (estimator_.at_most(final_size(0)) + least)};
+  }
+  void resize_aside() {
+    const aside_cost cost = cost_of_aside();
+    // Refused only when an estimate has grown beyond what is left: then what was set aside so far stays so.
+    static_cast<void>(aside_->resize(cost.planned, cost.worst));
+  }
+
+  task<void> write_final_text() {
+    const std::vector<std::size_t> writers = choose_writers();
+    std::vector<std::string> texts(writers.size());
+    final_begin_ = co_await this_task::now();
+    for (int attempt = 0; attempt < final_attempts; ++attempt) {
+      std::vector<std::size_t> missing;
+      for (std::size_t i = 0; i < writers.size(); ++i) {
+        if (texts[i].empty()) missing.push_back(i);
+      }
+      if (missing.empty()) break;
+      // All reservations first: then neither the length nor the order of the parts depends on which ends first.
+      final_parts_.clear();
+      std::vector<std::size_t> part_of;
+      for (std::size_t j = 0; j < missing.size(); ++j) {
+        running_stage& part = final_parts_.emplace_back();
+        part.member = writers[missing[j]];
+        if (reserve_part(part, missing.size() - j)) {
+          part_of.push_back(missing[j]);
+        } else {
+          final_parts_.pop_back();
+        }
+      }
+      std::vector<task<void>> writing;
+      for (auto& part : final_parts_) writing.push_back(ask(part));
+      co_await when_all(std::move(writing));
+      co_await stop_point();
+      for (std::size_t j = 0; j < part_of.size(); ++j) {
+        if (auto made = account(final_parts_[j])) texts[part_of[j]] = std::move(made->text);
+      }
+    }
+    result_.complete = std::none_of(texts.begin(), texts.end(), [](const std::string& text) { return text.empty(); });
+    for (auto& text : texts) {
+      if (text.empty()) continue;
+      if (!result_.final_text.empty()) result_.final_text += "\n\n";
+      result_.final_text += text;
+    }
+    if (result_.final_text.empty() && result_.contributions.empty() && last_failure_)
+      std::rethrow_exception(last_failure_);
+  }
+
+  /// The writers of the parts, in the team's order: the deepest ones that have not failed, if any has not.
+  [[nodiscard]] std::vector<std::size_t> choose_writers() const {
+    std::vector<std::size_t> writers;
+    for (std::size_t i = 0; i < members_.size(); ++i) {
+      if (is_writer(members_[i])) writers.push_back(i);
+    }
+    const auto rank = [this](std::size_t a, std::size_t b) {
+      const bool a_failed = workers_[a].state == agent_report::state::failed;
+      const bool b_failed = workers_[b].state == agent_report::state::failed;
+      return a_failed != b_failed ? b_failed : workers_[a].motion.depth() > workers_[b].motion.depth();
+    };
+    std::stable_sort(writers.begin(), writers.end(), rank);
+    writers.resize(std::min(writers.size(), parts_));
+    std::sort(writers.begin(), writers.end());
+    return writers;
+  }
+
+  /// Takes one of `parts` equal parts of what is left, with as many findings as leave room for a text of decent length.
+  bool reserve_part(running_stage& part, std::size_t parts) {
+    const token_count room = (budget_.system_status().left() + aside_->tokens()) / static_cast<token_count>(parts);
+    const token_count least = budget_.options().min_stage_tokens;
+    const token_count decent =
+        std::max(least, std::min(most_final_tokens(), budget_.allotment_of(roles::synthesis.name).stage_max_tokens));
+    const agent& writer = workers_[part.member].agent;
+    token_count answer = 0;
+    for (std::size_t bytes = final_findings_bytes();; bytes /= 2) {
+      prepare(part,
+              final_brief(part.member, findings_for(writer, stages_.empty() ? 0 : stages_.back().index + 1, bytes)));
+      const token_count prompt = budget_.is_hard() ? estimator_.at_most(part.size) : part.planned_prompt;
+      answer = std::min(most_final_tokens(), room - prompt);
+      if (answer >= decent || bytes < smallest_findings) break;
+    }
+    if (answer < least) return false;
+    auto granted = budget_.try_reserve(request_for(part, answer, reservation_size::whole), *aside_);
+    if (!granted) return false;
+    accept(part, std::move(*granted));
+    part.request.priority(request_priority::urgent);
+    return true;
+  }
+
+  // --- What is left when it is over, however it ended ---
+
+  void finish() {
+    for (auto& stage : stages_) {
+      if (!stage.settled && stage.reservation) account(stage);
+    }
+    for (auto& part : final_parts_) {
+      if (!part.settled && part.reservation) account(part);
+    }
+    aside_.reset();
+    if (result_.final_text.empty()) result_.final_text = best_text();
+    result_.messages = post_->messages();
+    for (std::size_t i = 0; i < members_.size(); ++i) {
+      result_.agents.push_back({.id = members_[i].id,
+                                .role = members_[i].role.name,
+                                .focus = members_[i].focus,
+                                .spawn_time = members_[i].spawn_time,
+                                .stages = workers_[i].stages,
+                                .usage = workers_[i].usage,
+                                .last_state = workers_[i].state});
+    }
+    auto last = first_request_;
+    for (const auto& span : result_.timeline) last = std::max(last, span.end);
+    if (result_.requests > 0) {
+      result_.duration = last - first_request_;
+      result_.team_duration = std::max(first_request_, final_begin_.value_or(last)) - first_request_;
+    }
+  }
+
+  /// The surest synthesis; without one, the surest contribution.
+  [[nodiscard]] std::string best_text() const {
+    const contribution* best = nullptr;
+    const auto value = [](const contribution& made) {
+      return made.confidence + (made.role == roles::synthesis.name ? 2.0 : 0.0) + (made.final_text ? 1.0 : 0.0);
+    };
+    for (const auto& made : result_.contributions) {
+      if (best == nullptr || value(made) >= value(*best)) best = &made;
+    }
+    return best != nullptr ? best->text : std::string{};
+  }
+
+  void tell(session_event::kind what, const running_stage& stage, double sure = 0, token_count tokens = 0,
+            std::string message = {}) const {
+    if (!options_.on_event) return;
+    options_.on_event({.what = what,
+                       .agent = members_[stage.member].id,
+                       .role = members_[stage.member].role.name,
+                       .stage = stage.about.stage,
+                       .tick = stage.tick,
+                       .tokens = tokens,
+                       .confidence = sure,
+                       .message = std::move(message)});
+  }
+
+  static constexpr int final_attempts = 2;
+  static constexpr std::size_t smallest_findings = 50;  // bytes; fewer say nothing
+
+  model_ref llm_;
+  ledger& budget_;
+  session_options options_;
+  prompt_style style_;
+  std::vector<team_member> members_;
+  std::optional<std::size_t> last_resort_;  // the member that only writes the final text
+  std::deque<worker> workers_;              // beside members_
+  std::optional<central_post> post_;
+  prompt_estimator estimator_;  // learns in the order of the view
+  std::optional<detail::role_shares> shares_;
+  std::optional<ledger::set_aside> aside_;
+  std::size_t parts_ = 1;             // of the final text
+  std::deque<running_stage> stages_;  // sent ones, by index
+  std::size_t first_open_ = 0;        // the first in stages_ that is not part of the view
+  std::deque<running_stage> final_parts_;
+  std::chrono::steady_clock::time_point first_request_ = {};
+  std::optional<std::chrono::steady_clock::time_point> final_begin_;
+  std::exception_ptr last_failure_;
+  session_result result_;
+};
+
+}  // namespace felix::inline v1

@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: MIT
+// async: one thread that runs coroutines, timers and whatever its reactor waits for.
+#pragma once
+
+#include <felix/async/detail/driver.hpp>
+#include <felix/async/detail/intrusive_list.hpp>
+#include <felix/async/detail/timer_heap.hpp>
+#include <felix/async/detail/work_queue.hpp>
+#include <felix/async/scheduler.hpp>
+#include <felix/async/sleep.hpp>
+#include <felix/async/stop_token.hpp>
+#include <felix/async/task.hpp>
+#include <felix/async/work_item.hpp>
+#include <felix/error.hpp>
+#include <felix/result.hpp>
+
+#include <cassert>
+#include <chrono>
+#include <concepts>
+#include <coroutine>
+#include <cstddef>
+#include <exception>
+#include <mutex>
+#include <optional>
+#include <type_traits>
+#include <utility>
+
+namespace felix::inline v1 {
+
+/// What a loop waits with. wait() blocks until something happened, wake() was called, or `at_most` is over (empty: no
+/// limit); poll() looks without blocking; wake() is called by any thread, in signal handlers too.
+template <class R>
+concept reactor_policy = requires(R& reactor, std::optional<std::chrono::nanoseconds> at_most) {
+  reactor.wait(at_most);
+  reactor.poll();
+  { reactor.wake() } noexcept;
+};
+
+/// What time it is. `skip_to` exists for clocks that are not real: the loop then never waits, it skips.
+template <class C>
+concept clock_policy = requires(const C& clock) {
+  { clock.now() } noexcept -> std::same_as<std::chrono::steady_clock::time_point>;
+};
+
+namespace detail {
+
+/// The loop that runs on this thread, if any.
+[[gnu::noinline]] inline const scheduler*& running_loop() noexcept {  // not inlined: see driver::current
+  static thread_local const scheduler* running = nullptr;
+  return running;
+}
+
+}  // namespace detail
+
+/// Runs tasks on one thread. `event_loop`, `simulated_loop` and the loop inside `sync_wait` are three settings of it.
+///     felix::event_loop loop;
+///     auto answer = loop.run(llm.complete(request));
+/// Threads:  post() (and what wakes coroutines) from any thread; the other members from the loop's thread only.
+/// Stop:     run and spawn take a token; shut_down() stops and joins what was spawned.
+/// Lifetime: outlives what runs on it. Call shut_down() before anything dies that spawned tasks refer to.
+template <reactor_policy Reactor, clock_policy Clock>
+class basic_event_loop : public scheduler {
+ public:
+  basic_event_loop() = default;
+  template <class... Args>
+    requires std::is_constructible_v<Reactor, Args...>
+  explicit basic_event_loop(std::in_place_t, Args&&... reactor) : reactor_(std::forward<Args>(reactor)...) {}
+  ~basic_event_loop() {
+    assert(spawned_.empty() && "felix: a loop is destroyed while tasks run on it; call shut_down() first");
+  }
+
+  /// Runs the loop until `work` has ended; gives its value or throws its exception.
+  /// Throws deadlock_error when a loop runs on this thread already, or when nothing is left that could end the task.
+  template <class T>
+  T run(task<T> work, stop_token stop = {}) {
+    if (detail::running_loop() != nullptr)
+      throw deadlock_error{"run: a loop is already running on this thread; co_await the task instead"};
+    result<T> outcome = result<T>::failure(nullptr);
+    bool ended = false;
+    bool stuck = false;
+    auto keep = [&](result<T> got) {
+      outcome = std::move(got);
+      ended = true;
+    };
+    stop_source stuck_stop;
+    stop_callback<detail::stop_forward> forwarded{stop, detail::stop_forward{stuck_stop}};
+    spawn(std::move(work), keep, stuck_stop.get_token());
+    while (!ended) {
+      if (turn(waiting::allowed)) continue;
+      if (std::exchange(stuck, true)) std::terminate();  // it was asked to stop and waits for something nobody can end
+      stuck_stop.request_stop();
+    }
+    if (stuck) throw deadlock_error{"run: the task waits, and no timer, post or transfer is left that could wake it"};
+    return std::move(outcome).value();
+  }
+
+  /// Starts `work` now; it belongs to the loop. `on_done(result<T>)` is called on the loop when it has ended, and must
+  /// not throw. Drive the loop with run() or poll().
+  template <class T, std::invocable<result<T>> OnDone>
+  void spawn(task<T> work, OnDone on_done, stop_token stop = {}) {
+    const root started = root_of(std::move(work), std::move(on_done));
+    started.coroutine.promise().adopt(*this, stop);
+    const entered inside{*this};
+    detail::driver::resume(started.coroutine);
+  }
+
+  /// Does everything that can be done now, and never blocks: for applications with a loop of their own.
+  void poll() {
+    while (turn(waiting::refused)) {}
+  }
+
+  /// Asks everything that was spawned to stop, and runs the loop until it has ended.
+  void shut_down() {
+    shut_down_.request_stop();
+    while (!spawned_.empty()) {
+      if (!turn(waiting::allowed)) std::terminate();  // a coroutine ignores its stop token: joining would hang for ever
+    }
+  }
+
+  [[nodiscard]] time_point now() const noexcept override { return clock_.now(); }
+  [[nodiscard]] detail::sleep_awaiter sleep_until(time_point deadline) noexcept { return {this, deadline}; }
+  [[nodiscard]] detail::sleep_awaiter sleep_for(std::chrono::nanoseconds duration) noexcept {
+    return {this, now() + duration};
+  }
+
+  void post(work_item& item) noexcept override {
+    if (is_current()) return ready_.push_back(item);
+    post_from_signal_handler(item);
+  }
+  /// The same without a look at the thread: safe where only async-signal-safe calls are.
+  void post_from_signal_handler(work_item& item) noexcept {
+    if (inbox_.push(item)) reactor_.wake();  // one wake-up a batch: whoever found it empty
+  }
+
+  bool arm(detail::timer& item) override {
+    std::scoped_lock lock{timers_mutex_};
+    const auto before = timers_.next_deadline();
+    if (!timers_.arm(item)) return false;
+    if (!is_current() && (!before || item.deadline() < *before)) reactor_.wake();
+    return true;
+  }
+  bool disarm(detail::timer& item) noexcept override {
+    std::scoped_lock lock{timers_mutex_};
+    return timers_.disarm(item);
+  }
+
+  /// Whether the loop runs on this thread now.
+  [[nodiscard]] bool is_current() const noexcept { return detail::running_loop() == this; }
+  [[nodiscard]] Reactor& reactor() noexcept { return reactor_; }
+
+ private:
+  enum class waiting : unsigned char { allowed, refused };
+
+  /// While it lives, this loop is the one that runs on this thread.
+  class entered {
+   public:
+    explicit entered(const scheduler& loop) noexcept : outer_{std::exchange(detail::running_loop(), &loop)} {}
+    entered(entered&&) = delete;
+    ~entered() { detail::running_loop() = outer_; }
+
+   private:
+    const scheduler* outer_;
+  };
+
+  /// A spawned task: it is in `spawned_` until it has ended, and destroys its own frame.
+  struct root {
+    class promise_type : public detail::list_hook {
+     public:
+      promise_type() noexcept = default;
+      ~promise_type() {
+        if (loop_ != nullptr) loop_->spawned_.erase(*this);
+      }
+      root get_return_object() noexcept { return {std::coroutine_handle<promise_type>::from_promise(*this)}; }
+      [[nodiscard]] std::suspend_always initial_suspend() const noexcept { return {}; }
+      [[nodiscard]] std::suspend_never final_suspend() const noexcept { return {}; }
+      void return_void() const noexcept {}
+      void unhandled_exception() const noexcept { std::terminate(); }  // on_done must not throw
+      [[nodiscard]] const task_context& context() const noexcept { return context_; }
+
+      void adopt(basic_event_loop& loop, stop_token stop) {
+        context_ = {&loop, stop_.get_token()};
+        loop_ = &loop;
+        loop.spawned_.push_back(*this);
+        on_shut_down_.emplace(loop.shut_down_.get_token(), detail::stop_forward{stop_});
+        on_stop_.emplace(stop, detail::stop_forward{stop_});
+      }
+
+     private:
+      basic_event_loop* loop_ = nullptr;
+      task_context context_;
+      stop_source stop_;
+      std::optional<stop_callback<detail::stop_forward>> on_shut_down_, on_stop_;
+    };
+    std::coroutine_handle<promise_type> coroutine;
+  };
+
+  template <class T, class OnDone>
+  static root root_of(task<T> work, OnDone on_done) {
+    result<T> outcome = result<T>::failure(nullptr);
+    try {
+      if constexpr (std::is_void_v<T>) {
+        co_await std::move(work);
+        outcome = result<void>{};
+      } else {
+        outcome = result<T>{co_await std::move(work)};
+      }
+    } catch (...) {
+      outcome = result<T>::failure(std::current_exception());
+    }
+    on_done(std::move(outcome));
+  }
+
+  /// One round: what is ready, what is due, what the reactor has. False: nothing was done, and (when waiting is
+  /// allowed) nothing is left that could wake anything.
+  bool turn(waiting wait) {
+    const entered inside{*this};
+    bool done = inbox_.take(ready_);
+    done = run_ready() || done;
+    done = fire_due() || done;
+    if (wait == waiting::refused || done || !ready_.empty()) {
+      reactor_.poll();
+      return done || !ready_.empty();
+    }
+    const auto next = next_deadline();
+    if constexpr (requires { clock_.skip_to(*next); }) {  // simulated time: nothing else can happen before `next`
+      if (!next) return false;
+      clock_.skip_to(*next);
+    } else {
+      reactor_.wait(next ? std::optional<std::chrono::nanoseconds>{*next - clock_.now()} : std::nullopt);
+    }
+    return true;
+  }
+
+  bool run_ready() {
+    if constexpr (requires { reactor_.next(ready_); }) {  // a simulated loop chooses the order
+      work_item* const chosen = reactor_.next(ready_);
+      if (chosen == nullptr) return false;
+      (*chosen)();
+      return true;
+    } else {
+      detail::work_list batch = std::exchange(ready_, {});  // what these post runs in the next turn: I/O is not starved
+      const bool any = !batch.empty();
+      while (work_item* const item = batch.pop_front()) (*item)();
+      return any;
+    }
+  }
+
+  bool fire_due() {
+    bool any = false;
+    const auto time = clock_.now();
+    while (detail::timer* const due = pop_due(time)) {
+      detail::timer_heap::fire(*due);
+      any = true;
+    }
+    return any;
+  }
+  detail::timer* pop_due(time_point time) noexcept {
+    std::scoped_lock lock{timers_mutex_};
+    return timers_.pop_due(time);
+  }
+  std::optional<time_point> next_deadline() noexcept {
+    std::scoped_lock lock{timers_mutex_};
+    return timers_.next_deadline();
+  }
+
+  Reactor reactor_;
+  Clock clock_;
+  detail::work_inbox inbox_;  // posted by other threads and signal handlers
+  detail::work_list ready_;   // the loop's thread only
+  std::mutex timers_mutex_;
+  detail::timer_heap timers_;
+  detail::intrusive_list<typename root::promise_type> spawned_;
+  stop_source shut_down_;
+};
+
+/// Real time.
+struct steady_clock_source {
+  [[nodiscard]] std::chrono::steady_clock::time_point now() const noexcept { return std::chrono::steady_clock::now(); }
+};
+
+}  // namespace felix::inline v1

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: MIT
+// async: awaiting a task from plain code.
+#pragma once
+
+#include <felix/async/basic_event_loop.hpp>
+#include <felix/async/task.hpp>
+#include <felix/error.hpp>
+
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
+#include <optional>
+#include <utility>
+
+namespace felix::inline v1 {
+
+namespace detail {
+
+/// Waits on a condition variable: for a thread that has nothing else to wait for.
+class thread_reactor {
+ public:
+  void wait(std::optional<std::chrono::nanoseconds> at_most) {
+    std::unique_lock lock{mutex_};
+    const auto woken = [this] { return std::exchange(woken_, false); };
+    if (at_most) {
+      condition_.wait_for(lock, *at_most, woken);
+    } else {
+      condition_.wait(lock, woken);
+    }
+  }
+  void poll() const noexcept {}
+  void wake() noexcept {
+    {
+      std::scoped_lock lock{mutex_};
+      woken_ = true;
+    }
+    condition_.notify_one();
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable condition_;
+  bool woken_ = false;
+};
+
+}  // namespace detail
+
+/// Runs `work` on this thread, in a small loop of its own with timers, and gives its value or throws its exception.
+///     int n = felix::sync_wait(four());
+/// Throws deadlock_error when a loop runs on this thread already: it could not go on until this returns.
+template <class T>
+T sync_wait(task<T> work, stop_token stop = {}) {
+  if (detail::running_loop() != nullptr)
+    throw deadlock_error{
+        "sync_wait: a loop is running on this thread, which this would block; co_await the task instead"};
+  basic_event_loop<detail::thread_reactor, steady_clock_source> loop;
+  return loop.run(std::move(work), stop);
+}
+
+}  // namespace felix::inline v1

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: MIT
+// observe: what a run has used, as text for people.
+#pragma once
+
+#include <felix/agent/session.hpp>
+#include <felix/budget/ledger.hpp>
+
+#include <fmt/format.h>
+
+#include <chrono>
+#include <string>
+
+/// `fmt::print("{}\n", budget.system_status())`: the session, then a line a role.
+template <>
+struct fmt::formatter<felix::budget_status> : fmt::formatter<std::string> {
+  template <class Context>
+  auto format(const felix::budget_status& status, Context& context) const {
+    auto out = fmt::format_to(context.out(), "{} of {} tokens used, {} reserved, {} left", status.settled, status.cap,
+                              status.reserved, status.left());
+    if (status.answer_overrun + status.prompt_overrun > 0)
+      out = fmt::format_to(out, "; the server charged {} more than was reserved (answers {}, prompts {})",
+                           status.answer_overrun + status.prompt_overrun, status.answer_overrun, status.prompt_overrun);
+    for (const auto& [name, role] : status.roles)
+      out = fmt::format_to(out, "\n  {:<10} {:>6} tokens in {:>2} requests, answers {:>5} of {:>5} allotted",
+                           name.name(), role.settled, role.stages, role.answer_tokens, role.base_tokens);
+    return out;
+  }
+};
+
+/// `fmt::print("{}\n", result)`: one line.
+template <>
+struct fmt::formatter<felix::session_result> : fmt::formatter<std::string> {
+  template <class Context>
+  auto format(const felix::session_result& result, Context& context) const {
+    const auto seconds = [](std::chrono::nanoseconds d) { return std::chrono::duration<double>(d).count(); };
+    return fmt::format_to(
+        context.out(),
+        "{}: {} requests ({} failed, {} stages dropped), {} tokens, {:.1f} s, of which the team {:.1f} s",
+        result.complete ? "complete" : "not complete", result.requests, result.failed, result.dropped,
+        result.usage.total_tokens, seconds(result.duration), seconds(result.team_duration));
+  }
+};

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: MIT
+// What a request cost: one type from the server's answer to the final report.
+#pragma once
+
+#include <cstdint>
+
+namespace felix::inline v1 {
+
+/// A number of tokens. Signed, so that a difference is a number too.
+using token_count = std::int64_t;
+
+/// The tokens of one request or of many, as the server reported them.
+struct token_usage {
+  token_count prompt_tokens = 0;
+  token_count completion_tokens = 0;
+  token_count total_tokens = 0;
+  bool estimated = false;  ///< at least a part was estimated, because a server sent no usage
+
+  constexpr token_usage& operator+=(const token_usage& other) noexcept {
+    prompt_tokens += other.prompt_tokens;
+    completion_tokens += other.completion_tokens;
+    total_tokens += other.total_tokens;
+    estimated = estimated || other.estimated;
+    return *this;
+  }
+  friend constexpr token_usage operator+(token_usage a, const token_usage& b) noexcept { return a += b; }
+  friend constexpr bool operator==(const token_usage&, const token_usage&) noexcept = default;
+};
+
+}  // namespace felix::inline v1

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: MIT
+#include <felix/async/basic_event_loop.hpp>
+
+#include <felix/async/event.hpp>
+#include <felix/async/simulated_loop.hpp>
+#include <felix/async/sync_wait.hpp>
+#include "support/catch.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+using namespace std::chrono_literals;
+
+namespace {
+
+felix::task<void> note_after(std::chrono::milliseconds delay, std::string name, std::string& log) {
+  co_await felix::sleep_for(delay);
+  log += name;
+}
+felix::task<void> wait_for(felix::event& event) { co_await event; }
+felix::task<int> nested(felix::simulated_loop& loop) { co_return loop.run(nested(loop)); }
+
+struct counter : felix::work_item {
+  explicit counter(std::atomic<int>& into) noexcept : work_item{&run}, ran{into} {}
+  static void run(work_item& self) { ++static_cast<counter&>(self).ran; }
+  std::atomic<int>& ran;
+};
+
+}  // namespace
+
+TEST_CASE("event loop: timers fire in the order of their deadlines, and in the order of arming among equals",
+          "[async][loop]") {
+  felix::simulated_loop loop;
+  std::string log;
+  const auto ignore = [](felix::result<void>) {};
+  for (const auto& [delay, name] :
+       {std::pair{30ms, "c"}, {10ms, "a"}, {20ms, "b"}, {20ms, "B"}, {0ms, "0"}, {20ms, "β"}})
+    loop.spawn(note_after(delay, name, log), ignore);
+  loop.run(felix::sleep_for(1s));
+  CHECK(log == "0abBβc");
+  CHECK(loop.now() == felix::simulated_loop::start + 1s);
+}
+
+TEST_CASE("event loop: ten thousand timers, half of them stopped, keep their order", "[async][loop]") {
+  felix::simulated_loop loop;
+  felix::stop_source stop;
+  std::vector<int> fired;
+  int cancelled = 0;
+  const auto note = [](felix::simulated_loop& on, int at, std::vector<int>& into) -> felix::task<void> {
+    co_await on.sleep_for(std::chrono::milliseconds{at});
+    into.push_back(at);
+  };
+  for (int i = 0; i < 10'000; ++i) {
+    const int at = (i * 7919) % 10'007;
+    loop.spawn(
+        note(loop, at, fired), [&](felix::result<void> r) { cancelled += !r; },
+        i % 2 == 0 ? stop.get_token() : felix::stop_token{});
+  }
+  stop.request_stop();
+  loop.run(felix::sleep_for(20s));
+  CHECK(cancelled == 5'000);
+  CHECK(fired.size() == 5'000);
+  CHECK(std::is_sorted(fired.begin(), fired.end()));
+}
+
+TEST_CASE("event loop: run inside a running loop is refused", "[async][loop]") {
+  felix::simulated_loop loop;
+  CHECK_THROWS_AS(loop.run(nested(loop)), felix::deadlock_error);
+}
+
+TEST_CASE("event loop: poll never blocks, and says nothing is done when nothing is", "[async][loop]") {
+  felix::basic_event_loop<felix::detail::thread_reactor, felix::steady_clock_source> loop;
+  felix::event event;
+  bool ended = false;
+  loop.spawn(wait_for(event), [&](felix::result<void>) { ended = true; });
+  loop.poll();
+  CHECK_FALSE(ended);
+  event.set();
+  loop.poll();
+  CHECK(ended);
+}
+
+TEST_CASE("event loop: shut_down stops and joins what was spawned", "[async][loop]") {
+  felix::basic_event_loop<felix::detail::thread_reactor, felix::steady_clock_source> loop;
+  felix::event never;
+  int cancelled = 0;
+  const auto count = [&](felix::result<void> r) { cancelled += !r; };
+  loop.spawn(wait_for(never), count);
+  loop.spawn(felix::sleep_for(1h), count);
+  loop.shut_down();
+  CHECK(cancelled == 2);
+}
+
+TEST_CASE("event loop: a spawned task's own token stops it alone", "[async][loop]") {
+  felix::simulated_loop loop;
+  felix::event event;
+  felix::stop_source stop;
+  int passed = 0, cancelled = 0;
+  const auto count = [&](felix::result<void> r) { (r ? passed : cancelled) += 1; };
+  loop.spawn(wait_for(event), count, stop.get_token());
+  loop.spawn(wait_for(event), count);
+  stop.request_stop();
+  loop.poll();
+  CHECK(cancelled == 1);
+  event.set();
+  loop.poll();
+  CHECK(passed == 1);
+}
+
+TEST_CASE("event loop: posts from many threads all run, on the loop", "[async][loop]") {
+  felix::basic_event_loop<felix::detail::thread_reactor, felix::steady_clock_source> loop;
+  constexpr int threads = 4, each = 2'000;
+  std::atomic<int> ran{0};
+  std::vector<std::unique_ptr<counter>> items;
+  for (int i = 0; i < threads * each; ++i) items.push_back(std::make_unique<counter>(ran));
+  std::vector<std::thread> posters;
+  for (int t = 0; t < threads; ++t) {
+    posters.emplace_back([&, t] {
+      for (int i = 0; i < each; ++i) loop.post(*items[static_cast<std::size_t>(t * each + i)]);
+    });
+  }
+  const auto until_all_ran = [](std::atomic<int>& count, int all) -> felix::task<void> {
+    while (count.load() < all) co_await felix::sleep_for(1ms);
+  };
+  loop.run(until_all_ran(ran, threads * each));
+  for (auto& poster : posters) poster.join();
+  CHECK(ran == threads * each);
+}
+
+TEST_CASE("work_inbox: gives back in the order of posting", "[async][loop]") {
+  std::atomic<int> ran{0};
+  counter a{ran}, b{ran}, c{ran};
+  felix::detail::work_inbox inbox;
+  felix::detail::work_list list;
+  CHECK(inbox.push(a));
+  CHECK_FALSE(inbox.push(b));
+  CHECK_FALSE(inbox.push(c));
+  CHECK(inbox.take(list));
+  CHECK_FALSE(inbox.take(list));
+  CHECK(list.pop_front() == &a);
+  CHECK(list.pop_front() == &b);
+  CHECK(list.pop_front() == &c);
+  CHECK(list.pop_front() == nullptr);
+}

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: MIT
+#include <felix/llm/client.hpp>
+
+#include <felix/async/as_result.hpp>
+#include <felix/async/nursery.hpp>
+#include <felix/async/when_all.hpp>
+#include "model_server/model_server.hpp"
+#include "support/catch.hpp"
+#include "support/fault_server.hpp"
+
+#include <atomic>
+#include <chrono>
+#include <string>
+#include <thread>
+#include <vector>
+
+using namespace std::chrono_literals;
+using Catch::Matchers::ContainsSubstring;
+using felix::chat_request;
+using felix::request_priority;
+using felix::test::fault_server;
+using ending = felix::test::reply::ending;
+
+TEST_CASE("client: statistics are one snapshot, and print", "[llm][client]") {
+  std::atomic<int> calls{0};
+  fault_server server{[&](const felix::test::request&) {
+    return ++calls == 3 ? felix::test::http(500, "{}") : felix::test::chat("ok", 10, 5);
+  }};
+  felix::event_loop loop;
+  std::vector<std::string> log;
+  felix::client llm{
+      loop, {.base_url = server.url(), .api_key = felix::secret{"sk-hidden"}, .log = [&](const felix::log_line& l) {
+               log.push_back(l.text);
+             }}};
+  loop.run(llm.complete(chat_request{}.user("a")));
+  loop.run(llm.complete(chat_request{}.user("b")));
+  CHECK_THROWS_AS(loop.run(llm.complete(chat_request{}.user("c"))), felix::api_error);
+  const auto stats = llm.usage_stats();
+  CHECK(stats.requests == 3);
+  CHECK(stats.failed == 1);
+  CHECK(stats.tokens == felix::token_usage{.prompt_tokens = 20, .completion_tokens = 10, .total_tokens = 30});
+  CHECK(stats.slots.limit == 4);
+  CHECK(stats.slots.in_use == 0);
+  CHECK_THAT(fmt::format("{}", stats), ContainsSubstring("3 requests, 1 failed, 30 tokens"));
+  REQUIRE(log.size() == 3);
+  CHECK_THAT(log[0], ContainsSubstring("15 tokens"));
+  CHECK_THAT(log[2], ContainsSubstring("500"));
+  for (const auto& line : log) CHECK_THAT(line, !ContainsSubstring("sk-hidden"));
+}
+
+TEST_CASE("client: options that cannot work are refused at once", "[llm][client]") {
+  felix::event_loop loop;
+  CHECK_THROWS_AS((felix::client{loop, {.max_concurrent_requests = 0}}), felix::error);
+  CHECK_THROWS_AS((felix::client{loop, {.base_url = "ftp://x"}}), felix::error);
+}
+
+TEST_CASE("client: at most max_concurrent_requests at the server, over real sockets", "[llm][client]") {
+  model_server::server server{{.slots = 64, .speed = 100}};
+  felix::event_loop loop;
+  felix::client llm{loop, {.base_url = server.url(), .max_concurrent_requests = 4}};
+  std::vector<felix::task<felix::chat_response>> asked;
+  for (int i = 0; i < 40; ++i)
+    asked.push_back(llm.complete(chat_request{}.user("Topic: " + std::to_string(i)).max_tokens(20)));
+  const auto answers = loop.run(felix::when_all(std::move(asked)));
+  CHECK(answers.size() == 40);
+  CHECK(server.snapshot().max_in_flight == 4);
+  CHECK(server.snapshot().requests == 40);
+  CHECK(server.snapshot().total_tokens == llm.usage_stats().tokens.total_tokens);
+}
+
+TEST_CASE("client: urgent overtakes forty waiting low requests, over real sockets", "[llm][client]") {
+  fault_server server{[](const felix::test::request&) { return felix::test::chat("ok"); }};
+  felix::event_loop loop;
+  felix::client llm{loop, {.base_url = server.url(), .max_concurrent_requests = 1}};
+  auto body = [&](felix::nursery& n) -> felix::task<void> {
+    for (int i = 0; i < 41; ++i) n.spawn(llm.complete(chat_request{}.user("low").priority(request_priority::low)));
+    n.spawn(llm.complete(chat_request{}.user("urgent").priority(request_priority::urgent)));
+    co_return;
+  };
+  loop.run(felix::with_nursery(body));
+  const auto seen = server.requests();
+  REQUIRE(seen.size() == 42);
+  CHECK(seen[0].body.find("low") != std::string::npos);     // it was in its slot already
+  CHECK(seen[1].body.find("urgent") != std::string::npos);  // next, before the forty that wait
+}
+
+TEST_CASE("client: a stop while waiting for a slot and one while in flight free everything", "[llm][client]") {
+  fault_server server{
+      [](const felix::test::request&) { return felix::test::reply{.head_and_body = "", .end = ending::hang}; }};
+  felix::event_loop loop;
+  felix::client llm{loop, {.base_url = server.url(), .max_concurrent_requests = 1}};
+  felix::stop_source stop_waiting, stop_flying;
+  int ended = 0;
+  const auto count = [&](felix::result<felix::chat_response> r) { ended += !r; };
+  loop.spawn(llm.complete(chat_request{}.user("in flight")), count, stop_flying.get_token());
+  loop.spawn(llm.complete(chat_request{}.user("waiting")), count, stop_waiting.get_token());
+  while (server.requests().empty()) loop.poll();
+  CHECK(llm.usage_stats().slots.in_use == 1);
+  CHECK(llm.usage_stats().slots.waiting_in_all() == 1);
+  stop_waiting.request_stop();
+  loop.poll();
+  CHECK(ended == 1);
+  CHECK(llm.usage_stats().slots.waiting_in_all() == 0);
+  stop_flying.request_stop();
+  loop.poll();
+  CHECK(ended == 2);
+  CHECK(llm.usage_stats().slots.in_use == 0);
+  CHECK(server.wait_until([](auto& s) { return s.open_connections() == 0; }));
+  CHECK(server.requests().size() == 1);
+}
+
+TEST_CASE("client: ten thousand requests in one when_all", "[llm][client]") {
+  model_server::server server{{.slots = 64, .tokens_per_second = 1e9, .latency = 0ms, .speed = 1000}};
+  felix::event_loop loop;
+  felix::client llm{loop, {.base_url = server.url(), .max_concurrent_requests = 32}};
+  std::vector<felix::task<felix::chat_response>> asked;
+  asked.reserve(10'000);
+  for (int i = 0; i < 10'000; ++i) asked.push_back(llm.complete(chat_request{}.user("Topic: x").max_tokens(5)));
+  CHECK(loop.run(felix::when_all(std::move(asked))).size() == 10'000);
+  CHECK(server.snapshot().requests == 10'000);
+  CHECK(server.snapshot().max_in_flight <= 32);
+}
+
+TEST_CASE("client: models are listed beside a full limit", "[llm][client]") {
+  model_server::server server{{.speed = 1000}};
+  felix::event_loop loop;
+  felix::client llm{loop, {.base_url = server.url()}};
+  CHECK(loop.run(llm.models()).at(0).id == "felix-simulated");
+}

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: MIT
+// observe: what people read of a budget and of a run.
+#include <felix/observe/usage.hpp>
+
+#include <felix/budget/token_budget.hpp>
+#include "support/catch.hpp"
+
+#include <fmt/format.h>
+
+#include <chrono>
+#include <string>
+
+using namespace std::chrono_literals;
+
+TEST_CASE("usage: a budget is its sums, then a line a role", "[observe][usage]") {
+  felix::strict_budget budget;
+  CHECK(fmt::format("{}", budget.system_status()) == "0 of 2000 tokens used, 0 reserved, 2000 left");
+
+  auto first = budget.reserve({.agent = "research_001", .role = "research", .prompt_tokens_at_most = 200});
+  first.settle({.prompt_tokens = 80, .completion_tokens = 120, .total_tokens = 200});
+  auto second = budget.reserve({.agent = "research_002", .role = "research", .prompt_tokens_at_most = 200});
+  second.settle({.prompt_tokens = 80, .completion_tokens = 20, .total_tokens = 100});
+  auto open = budget.reserve({.agent = "synthesis_001", .role = "synthesis", .prompt_tokens_at_most = 200});
+  CHECK(fmt::format("{}", budget.system_status()) ==
+        "300 of 2000 tokens used, 300 reserved, 1400 left"
+        "\n  research      300 tokens in  2 requests, answers   140 of   800 allotted"
+        "\n  synthesis       0 tokens in  0 requests, answers     0 of   300 allotted");
+  open.release();
+}
+
+TEST_CASE("usage: an overrun is told with its causes", "[observe][usage]") {
+  felix::budget_status status;
+  status.cap = 1'000;
+  status.settled = 1'100;
+  status.answer_overrun = 70;
+  status.prompt_overrun = 30;
+  CHECK(fmt::format("{}", status) ==
+        "1100 of 1000 tokens used, 0 reserved, 0 left; the server charged 100 more than was reserved (answers 70, "
+        "prompts 30)");
+}
+
+TEST_CASE("usage: numbers and names wider than their columns are not cut", "[observe][usage]") {
+  felix::budget_status status;
+  status.cap = 10'000'000;
+  status.roles["a_role_with_a_long_name"] = {
+      .base_tokens = 1'234'567, .answer_tokens = 765'432, .settled = 9'999'999, .stages = 1'000};
+  CHECK(fmt::format("{}", status) ==
+        "0 of 10000000 tokens used, 0 reserved, 10000000 left"
+        "\n  a_role_with_a_long_name 9999999 tokens in 1000 requests, answers 765432 of 1234567 allotted");
+}
+
+TEST_CASE("usage: a session's result is one line", "[observe][usage]") {
+  felix::session_result result;
+  CHECK(fmt::format("{}", result) ==
+        "not complete: 0 requests (0 failed, 0 stages dropped), 0 tokens, 0.0 s, of which the team 0.0 s");
+  result.complete = true;
+  result.requests = 12;
+  result.failed = 1;
+  result.dropped = 2;
+  result.usage.total_tokens = 3'456;
+  result.duration = 12'340ms;
+  result.team_duration = 9'960ms;
+  CHECK(fmt::format("{}", result) ==
+        "complete: 12 requests (1 failed, 2 stages dropped), 3456 tokens, 12.3 s, of which the team 10.0 s");
+}
