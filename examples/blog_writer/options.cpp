@@ -49,7 +49,11 @@ std::optional<options> parse(int argc, const char* const* argv) {
       ->check(CLI::IsMember({"simple", "medium", "complex"}))
       ->capture_default_str();
   app.add_option("--random-seed", chosen.random_seed,
-                 "The same seed gives the same run; without one it is drawn and shown");
+                 "The same seed gives the same run; without one it is drawn and shown")
+      ->check([](const std::string& text) {  // else -1 would wrap
+        const bool digits = !text.empty() && text.find_first_not_of("0123456789") == std::string::npos;
+        return digits ? std::string{} : text + " is not a whole number of at least 0";
+      });
   app.add_option("--simulation-time", chosen.simulation_time,
                  "Logical time of the run, above 0; longer means more stages")
       ->check([](const std::string& text) {

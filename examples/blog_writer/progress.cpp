@@ -23,7 +23,7 @@ std::string describe(const felix::session_event& event) {
       return fmt::format("stage {} at tick {}: {} tokens, confidence {:.2f}", event.stage, event.tick, event.tokens,
                          event.confidence);
     case kind::stage_failed: return fmt::format("stage {} failed: {}", event.stage, event.message);
-    case kind::stage_dropped: return fmt::format("stage at tick {} dropped: no tokens left for it", event.tick);
+    case kind::stage_dropped: return fmt::format("rests from tick {} on: no tokens are left for it", event.tick);
     case kind::accepted:
       return fmt::format("accepted with confidence {:.2f}: the team's work is done", event.confidence);
     case kind::final_started: return "writes the final text …";
@@ -44,6 +44,8 @@ progress::progress() : terminal_{::isatty(STDERR_FILENO) == 1}, start_{std::chro
 
 void progress::show(const felix::session_event& event) {
   const std::string agent{event.agent.name()};
+  // Once the tokens of its role are gone, an agent has none for any later stage: said once.
+  if (event.what == felix::session_event::kind::stage_dropped && !without_tokens_.insert(agent).second) return;
   const std::string text = describe(event);
   if (!terminal_) {
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();

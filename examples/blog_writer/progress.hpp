@@ -6,7 +6,7 @@
 
 #include <chrono>
 #include <cstddef>
-#include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -25,8 +25,9 @@ class progress {
 
   bool terminal_;
   std::size_t columns_ = 80;
-  std::vector<line> lines_;  // by first appearance
-  std::size_t drawn_ = 0;    // lines on the terminal now
+  std::vector<line> lines_;               // by first appearance
+  std::set<std::string> without_tokens_;  // agents of which a stage was dropped
+  std::size_t drawn_ = 0;                 // lines on the terminal now
   std::chrono::steady_clock::time_point start_;
 };
 

@@ -88,6 +88,24 @@ TEST_CASE("openai_model: a key that the server repeats reaches neither error nor
   }
 }
 
+TEST_CASE("openai_model: a key in an answer that is none, or escaped in one, is not shown either", "[llm][openai]") {
+  const std::string key = "sk-very-secret-0123456789";
+  const auto body = GENERATE_COPY(as<std::string>{}, "<html>" + key + "</html>",
+                                  R"({"choices":[{"message":{"content":"\u0073k-very-secret-0123456789"}}]})");
+  fault_server server{[&](const felix::test::request&) { return felix::test::http(200, body); }};
+  felix::event_loop loop;
+  felix::openai_model llm{loop, {.base_url = server.url(), .api_key = felix::secret{key}}};
+  for (const bool list : {true, false}) {
+    std::string shown;
+    try {
+      shown = list ? loop.run(llm.models()).at(0).id : loop.run(llm.complete(chat_request{}.user("x"))).text();
+    } catch (const felix::error& failure) {
+      shown = failure.what();
+    }
+    CHECK_THAT(shown, !ContainsSubstring(key));
+  }
+}
+
 TEST_CASE("openai_model: a 2xx that is no answer is a protocol error", "[llm][openai]") {
   const auto body = GENERATE(as<std::string>{}, "", "<html>", "{}", "data: {}\n\n");
   fault_server server{[&](const felix::test::request&) { return felix::test::http(200, body); }};

@@ -50,8 +50,8 @@ class openai_model {
     post.header("Content-Type", "application/json").body(codec::encode(request, options_.model));
     const http_response got = co_await http_->send(std::move(post));
     check(got);
-    chat_response answer = codec::decode(got.body, url_.origin());
-    answer.text(without_key(answer.text()));
+    chat_response answer = codec::decode(without_key(got.body), url_.origin());
+    answer.text(without_key(answer.text()));  // again: the body may have had it escaped
     answer.timing({.time_to_first_byte = got.time_to_first_byte, .total = got.total_time});
     co_return answer;
   }
@@ -60,7 +60,7 @@ class openai_model {
   task<std::vector<model_info>> models() {
     const http_response got = co_await http_->send(prepare("/models"));
     check(got);
-    co_return codec::decode_models(got.body, url_.origin());
+    co_return codec::decode_models(without_key(got.body), url_.origin());
   }
 
   [[nodiscard]] const base_url& url() const noexcept { return url_; }
