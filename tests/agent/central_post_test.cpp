@@ -448,7 +448,9 @@ TEST_CASE("central_post: findings share the room, and what one does not need goe
                                           "- [a] First sentence here. Second sentence here. Third sentence here.");
   const filled_post uneven{{found("a", text), found("b", "Short.")}};
   CHECK(uneven.post.findings(160, all) == "- [b] Short.\n- [a] " + text);
-  CHECK(uneven.post.findings(80, all) == "- [b] Short.");
+  for (const std::size_t little : {12U, 79U, 80U}) CHECK(uneven.post.findings(little, all) == "- [b] Short.");
+  CHECK(uneven.post.findings(11, all) == "- [b] Sh…");
+  CHECK(uneven.post.findings(6, all).empty());
 }
 
 TEST_CASE("central_post: findings keep any limit from 0 to 2,000 bytes", "[agent][central_post]") {

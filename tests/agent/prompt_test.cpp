@@ -162,6 +162,19 @@ TEST_CASE("prompts: two texts as they are sent", "[agent][prompt]") {
         "focus. No praise. Aim at 1 words (1 tokens).");
 }
 
+TEST_CASE("prompts: instructions that are too long are cut, not who one is or how much to write", "[agent][prompt]") {
+  for (const prompt_style style : styles) {
+    const std::string text = felix::detail::instruct("editor", {.focus = "style", .max_tokens = 100, .style = style},
+                                                     repeat("Mind the strict. ", 60), repeat("Mind the normal. ", 60));
+    const bool strict = style == prompt_style::strict;
+    CHECK(text.size() <= (strict ? 240U : 400U));
+    CHECK(text.size() >= (strict ? 200U : 360U));
+    CHECK(text.starts_with("You are the editor agent (focus: style) of a team"));
+    CHECK(text.ends_with(strict ? "Mind the strict. Hard limit 75 words, cut off beyond."
+                                : "Mind the normal. Aim at 75 words (100 tokens)."));
+  }
+}
+
 TEST_CASE("prompts: without a limit nothing is said of one", "[agent][prompt]") {
   for (const prompt_style style : styles) {
     for (const token_count tokens : {0, -5}) {

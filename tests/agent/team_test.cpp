@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <limits>
+#include <map>
 #include <set>
 #include <string>
 #include <vector>
@@ -87,20 +88,34 @@ TEST_CASE("teams: ids, roles, focus and spawn ranges of the guide's three", "[ag
   }
 }
 
-TEST_CASE("team: spawn times and velocities use their whole range", "[agent][team]") {
-  const team made = felix::teams::simple();
-  double earliest = 1, latest = 0, slowest = 2, fastest = 0;
-  for (std::uint64_t seed = 0; seed < 1'000; ++seed) {
-    const team_member first = made.draw(seed).front();
-    earliest = std::min(earliest, first.spawn_time);
-    latest = std::max(latest, first.spawn_time);
-    slowest = std::min(slowest, first.velocity);
-    fastest = std::max(fastest, first.velocity);
+TEST_CASE("teams: spawn times and velocities use their whole ranges", "[agent][team]") {
+  struct row {
+    team made;
+    const std::vector<expected_member>* expected;
+  };
+  const std::vector<row> rows{{felix::teams::simple(), &simple}, {felix::teams::medium(), &medium}, {felix::teams::complex(), &complex}};
+  for (const auto& [made, expected] : rows) {
+    std::map<std::string, double> earliest, latest;  // by role
+    double slowest = 2;
+    double fastest = 0;
+    for (std::uint64_t seed = 0; seed < 500; ++seed) {
+      const auto members = made.draw(seed);
+      for (std::size_t i = 0; i < members.size(); ++i) {
+        const std::string& role = (*expected)[i].role;
+        earliest[role] = std::min(earliest.try_emplace(role, 1).first->second, members[i].spawn_time);
+        latest[role] = std::max(latest[role], members[i].spawn_time);
+        slowest = std::min(slowest, members[i].velocity);
+        fastest = std::max(fastest, members[i].velocity);
+      }
+    }
+    for (const auto& wanted : *expected) {
+      CAPTURE(wanted.id);
+      CHECK(earliest[wanted.role] < wanted.from + 0.02 * (wanted.to - wanted.from));
+      CHECK(latest[wanted.role] > wanted.to - 0.02 * (wanted.to - wanted.from));
+    }
+    CHECK(slowest < 0.71);
+    CHECK(fastest > 1.29);
   }
-  CHECK(earliest < 0.06);
-  CHECK(latest > 0.24);
-  CHECK(slowest < 0.71);
-  CHECK(fastest > 1.29);
 }
 
 TEST_CASE("team: a seed repeats a draw, another gives another", "[agent][team]") {

@@ -180,5 +180,5 @@ TEST_CASE("codec: what real servers answered", "[llm][codec][samples]") {
   const auto overflow = codec::decode_error(400, *body_of("llamacpp-2026/err-context-overflow.http"), "s");
   CHECK(overflow.type() == "exceed_context_size_error");
   CHECK(codec::decode_models(*body_of("llamacpp-2026/models.http"), "s").at(0).owned_by == "llamacpp");
-  CHECK_FALSE(codec::decode(*body_of("aimock/hello.http"), "s").text().empty());
+  CHECK_FALSE(codec::decode(*body_of("llamacpp-2026/ok-key.http"), "s").text().empty());
 }

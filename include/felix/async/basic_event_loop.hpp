@@ -14,6 +14,7 @@
 #include <felix/error.hpp>
 #include <felix/result.hpp>
 
+#include <atomic>
 #include <cassert>
 #include <chrono>
 #include <concepts>
@@ -22,6 +23,7 @@
 #include <exception>
 #include <mutex>
 #include <optional>
+#include <thread>
 #include <type_traits>
 #include <utility>
 
@@ -67,6 +69,8 @@ class basic_event_loop : public scheduler {
   explicit basic_event_loop(std::in_place_t, Args&&... reactor) : reactor_(std::forward<Args>(reactor)...) {}
   ~basic_event_loop() {
     assert(spawned_.empty() && "felix: a loop is destroyed while tasks run on it; call shut_down() first");
+    // Whoever posted the last item may still be about to wake us, although it has been run.
+    while (posting_.load(std::memory_order_acquire) != 0) std::this_thread::yield();
   }
 
   /// Runs the loop until `work` has ended; gives its value or throws its exception.
@@ -129,7 +133,10 @@ class basic_event_loop : public scheduler {
   }
   /// The same without a look at the thread: safe where only async-signal-safe calls are.
   void post_from_signal_handler(work_item& item) noexcept {
+    posting_.fetch_add(1, std::memory_order_relaxed);
     if (inbox_.push(item)) reactor_.wake();  // one wake-up a batch: whoever found it empty
+    // release pairs with the acquire in the destructor: our last access comes before the loop ends.
+    posting_.fetch_sub(1, std::memory_order_release);
   }
 
   bool arm(detail::timer& item) override {
@@ -265,8 +272,9 @@ class basic_event_loop : public scheduler {
 
   Reactor reactor_;
   Clock clock_;
-  detail::work_inbox inbox_;  // posted by other threads and signal handlers
-  detail::work_list ready_;   // the loop's thread only
+  detail::work_inbox inbox_;     // posted by other threads and signal handlers
+  std::atomic<int> posting_{0};  // of these, how many are inside a post
+  detail::work_list ready_;      // the loop's thread only
   std::mutex timers_mutex_;
   detail::timer_heap timers_;
   detail::intrusive_list<typename root::promise_type> spawned_;

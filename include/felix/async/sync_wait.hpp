@@ -30,10 +30,8 @@ class thread_reactor {
   }
   void poll() const noexcept {}
   void wake() noexcept {
-    {
-      std::scoped_lock lock{mutex_};
-      woken_ = true;
-    }
+    std::scoped_lock lock{mutex_};
+    woken_ = true;
     condition_.notify_one();
   }
 

@@ -105,13 +105,14 @@ TEST_CASE("spawn_tick: rounded up, and in proportion in a run below 1", "[agent]
                                                          {0.001, 1.0, 1},
                                                          {0.05, 1.0, 1},
                                                          {0.051, 1.0, 2},
-                                                         {0.15, 1.0, 3},  // 0.15 / 0.05 is above 3 in binary
+                                                         {0.15, 1.0, 3},
                                                          {0.35, 1.0, 7},
                                                          {0.8, 1.0, 16},
                                                          {0.98, 1.0, 20},
                                                          {1.0, 1.0, 20},
                                                          {0.8, 2.0, 16},  // a longer run does not spawn later
                                                          {0.8, 0.5, 8},
+                                                         {0.75, 0.8, 12},  // 0.75 * 0.8 / 0.05 is above 12 in binary
                                                          {0.81, 0.5, 9},
                                                          {0.5, 0.3, 3},
                                                          {0.8, 0.3, 5},
