@@ -71,8 +71,8 @@ TEST_CASE("agent: sends its role's prompt, the task, and the temperature of the 
   REQUIRE(sent.messages().size() == 2);
   CHECK(sent.messages()[0].role == felix::chat_role::system);
   CHECK(sent.messages()[0].content == felix::prompts::critic(about));
-  CHECK_THAT(sent.messages()[0].content, ContainsSubstring("focus: accuracy") && ContainsSubstring("depth 0.25") &&
-                                             ContainsSubstring("60 words"));
+  CHECK_THAT(sent.messages()[0].content,
+             ContainsSubstring("focus: accuracy") && ContainsSubstring("depth 0.25") && ContainsSubstring("60 words"));
   CHECK(sent.messages()[1].role == felix::chat_role::user);
   CHECK(sent.messages()[1].content == "Topic: Rivers\nFindings:\n- [research_001] They are long.");
   REQUIRE(sent.temperature());
@@ -131,7 +131,9 @@ TEST_CASE("agent: each stage's seed is derived from its own, its name and the st
   loop.run(first("a"));
   loop.run(second("a"));
   loop.run(first("a"));
-  const auto derived = [](const char* id, std::uint64_t stage) { return felix::derive_seed(7, id, stage) & 0x7fff'ffffU; };
+  const auto derived = [](const char* id, std::uint64_t stage) {
+    return felix::derive_seed(7, id, stage) & 0x7fff'ffffU;
+  };
   CHECK(model.requests()[0].seed() == derived("research_001", 1));
   CHECK(model.requests()[1].seed() == derived("research_002", 1));
   CHECK(model.requests()[2].seed() == derived("research_001", 2));
@@ -313,8 +315,8 @@ TEST_CASE("agent_task: 0 tokens are not \"no limit\"", "[agent][agent_class]") {
       FAIL("accepted");
     } catch (const felix::error& refused) {
       CHECK(refused.code() == felix::errc::invalid_argument);
-      CHECK(std::string{refused.what()} == "agent_task: max_tokens is " + std::to_string(tokens) +
-                                               "; ask for at least 1, or do not give the task");
+      CHECK(std::string{refused.what()} ==
+            "agent_task: max_tokens is " + std::to_string(tokens) + "; ask for at least 1, or do not give the task");
     }
   }
   CHECK_NOTHROW(agent_task{"Rivers"}.max_tokens(1));

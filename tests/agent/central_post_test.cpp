@@ -22,7 +22,8 @@ using namespace std::chrono_literals;
 
 namespace {
 
-contribution found(std::string_view agent, std::string text, std::string_view role = "research", double confidence = 0.5) {
+contribution found(std::string_view agent, std::string text, std::string_view role = "research",
+                   double confidence = 0.5) {
   contribution made;
   made.agent = agent;
   made.role = role;
@@ -83,7 +84,8 @@ class filled_post {
  public:
   explicit filled_post(const std::vector<contribution>& made) {
     for (const auto& each : made) {
-      if (std::none_of(registered_.begin(), registered_.end(), [&](const felix::agent_id& id) { return id == each.agent; })) {
+      if (std::none_of(registered_.begin(), registered_.end(),
+                       [&](const felix::agent_id& id) { return id == each.agent; })) {
         post.register_agent(each.agent);
         registered_.push_back(each.agent);
       }
@@ -109,7 +111,8 @@ felix::task<> publish_later(central_post& post, contribution made, std::uint64_t
 felix::task<> publish_all(central_post& post, std::string steps) {
   co_await felix::with_nursery([&](felix::nursery& publishers) -> felix::task<void> {
     for (const char step : steps)
-      publishers.spawn(publish_later(post, found({&step, 1}, std::string(1, step)), static_cast<std::uint64_t>(step - 'a')));
+      publishers.spawn(
+          publish_later(post, found({&step, 1}, std::string(1, step)), static_cast<std::uint64_t>(step - 'a')));
     co_return;
   });
   co_await post.processed();
@@ -231,7 +234,8 @@ TEST_CASE("central_post: a full queue makes publishing wait, and nothing more", 
   post.register_agent("a");
   outcome publishing;
   outcome processing;
-  for (std::uint64_t order = 0; order < 3; ++order) loop.spawn(post.publish(found("a", "text"), order), into(publishing));
+  for (std::uint64_t order = 0; order < 3; ++order)
+    loop.spawn(post.publish(found("a", "text"), order), into(publishing));
   loop.poll();
   REQUIRE(publishing.ended == 1);  // nobody processes yet
   CHECK(post.stats().published == 1);
@@ -327,7 +331,8 @@ TEST_CASE("central_post: everyone who waited for room when it was closed is told
   central_post post{{.queue_capacity = 1}};
   post.register_agent("a");
   outcome publishing;
-  for (std::uint64_t order = 0; order < 4; ++order) loop.spawn(post.publish(found("a", "text"), order), into(publishing));
+  for (std::uint64_t order = 0; order < 4; ++order)
+    loop.spawn(post.publish(found("a", "text"), order), into(publishing));
   loop.poll();
   REQUIRE(publishing.ended == 1);
   post.close();
@@ -423,29 +428,33 @@ TEST_CASE("central_post: the loop's shut-down ends every wait", "[agent][central
 }
 
 TEST_CASE("central_post: findings are the newest of each agent, the newest agent first", "[agent][central_post]") {
-  const filled_post filled{{found("research_001", "Old."), found("research_002", "Wide."), found("analysis_001", "Deep.", "analysis"),
-                            found("research_001", "New."), found("critic_001", "  \n ", "critic")}};
+  const filled_post filled{{found("research_001", "Old."), found("research_002", "Wide."),
+                            found("analysis_001", "Deep.", "analysis"), found("research_001", "New."),
+                            found("critic_001", "  \n ", "critic")}};
   const central_post& post = filled.post;
   CHECK(post.findings(1'000, all) == "- [research_001] New.\n- [analysis_001] Deep.\n- [research_002] Wide.");
   CHECK(post.findings(1'000, [](const post_message& m) { return m.role == "research"; }) ==
         "- [research_001] New.\n- [research_002] Wide.");
   CHECK(post.findings(1'000, [](const post_message& m) { return m.order < 3; }) ==
         "- [analysis_001] Deep.\n- [research_002] Wide.\n- [research_001] Old.");
-  CHECK(post.findings(1'000, [](const post_message& m) { return m.from != "research_001" && m.from != "research_002"; }) ==
-        "- [analysis_001] Deep.");
+  CHECK(post.findings(1'000, [](const post_message& m) {
+    return m.from != "research_001" && m.from != "research_002";
+  }) == "- [analysis_001] Deep.");
   CHECK(post.findings(1'000, [](const post_message&) { return false; }).empty());
   // Room for one finding that says something: a blank one does not take it.
   CHECK(post.findings(100, all) == "- [research_001] New.");
   CHECK(post.findings(160, all) == "- [research_001] New.\n- [analysis_001] Deep.");
 }
 
-TEST_CASE("central_post: findings share the room, and what one does not need goes to the next", "[agent][central_post]") {
+TEST_CASE("central_post: findings share the room, and what one does not need goes to the next",
+          "[agent][central_post]") {
   const std::string text = "First sentence here. Second sentence here. Third sentence here. Fourth sentence here.";
   const filled_post filled{{found("a", text), found("b", text)}};
   CHECK(filled.post.findings(200, all) ==
         "- [b] " + text + "\n- [a] " + text);  // 86 bytes each and their heads: both fit
-  CHECK(filled.post.findings(160, all) == "- [b] First sentence here. Second sentence here. Third sentence here.\n"
-                                          "- [a] First sentence here. Second sentence here. Third sentence here.");
+  CHECK(filled.post.findings(160, all) ==
+        "- [b] First sentence here. Second sentence here. Third sentence here.\n"
+        "- [a] First sentence here. Second sentence here. Third sentence here.");
   const filled_post uneven{{found("a", text), found("b", "Short.")}};
   CHECK(uneven.post.findings(160, all) == "- [b] Short.\n- [a] " + text);
   for (const std::size_t little : {12U, 79U, 80U}) CHECK(uneven.post.findings(little, all) == "- [b] Short.");
@@ -458,9 +467,11 @@ TEST_CASE("central_post: findings keep any limit from 0 to 2,000 bytes", "[agent
   std::string letters;
   for (int i = 0; i < 40; ++i) sentences += "A sentence of some length, number " + std::to_string(i) + ". ";
   for (int i = 0; i < 100; ++i) letters += "中é😀 ";
-  const std::vector<std::string> newest_first{"research_004", "analysis_001", "research_003", "research_002", "research_001"};
-  const filled_post filled{{found("research_001", sentences), found("research_002", "Short."), found("research_003", letters),
-                            found("analysis_001", std::string(700, 'x')), found("research_004", sentences)}};
+  const std::vector<std::string> newest_first{"research_004", "analysis_001", "research_003", "research_002",
+                                              "research_001"};
+  const filled_post filled{{found("research_001", sentences), found("research_002", "Short."),
+                            found("research_003", letters), found("analysis_001", std::string(700, 'x')),
+                            found("research_004", sentences)}};
   std::size_t lines_before = 0;
   for (std::size_t limit = 0; limit <= 2'000; ++limit) {
     CAPTURE(limit);

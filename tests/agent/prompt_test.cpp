@@ -28,9 +28,10 @@ struct kind {
   bool final_text;
 };
 
-constexpr std::array kinds{kind{"research", felix::prompts::research, false}, kind{"analysis", felix::prompts::analysis, false},
-                           kind{"critic", felix::prompts::critic, false},     kind{"synthesis", felix::prompts::synthesis, false},
-                           kind{"synthesis", felix::prompts::synthesis, true}, kind{"general", felix::prompts::general, false}};
+constexpr std::array kinds{
+    kind{"research", felix::prompts::research, false},  kind{"analysis", felix::prompts::analysis, false},
+    kind{"critic", felix::prompts::critic, false},      kind{"synthesis", felix::prompts::synthesis, false},
+    kind{"synthesis", felix::prompts::synthesis, true}, kind{"general", felix::prompts::general, false}};
 constexpr std::array styles{prompt_style::normal, prompt_style::strict};
 
 bool is_utf8(std::string_view text) {
@@ -51,7 +52,12 @@ std::string repeat(std::string_view part, std::size_t times) {
 bool contains(std::string_view text, std::string_view part) { return text.find(part) != std::string_view::npos; }
 
 brief about(const kind& who, prompt_style style, double depth, std::string focus, token_count max_tokens) {
-  return {.task = "t", .focus = std::move(focus), .depth = depth, .max_tokens = max_tokens, .style = style, .final_text = who.final_text};
+  return {.task = "t",
+          .focus = std::move(focus),
+          .depth = depth,
+          .max_tokens = max_tokens,
+          .style = style,
+          .final_text = who.final_text};
 }
 
 // What is wrong with a system text; "" if nothing is.
@@ -73,7 +79,8 @@ std::string flaw(const kind& who, const brief& what) {
 // The system text without the depth's number: what is to be done there.
 std::string task_at(const kind& who, prompt_style style, double depth) {
   std::string text = who.prompt(about(who, style, depth, "", 100));
-  if (const auto at = text.find("at depth "); at != std::string::npos) text.erase(at, std::string_view{"at depth 0.00"}.size());
+  if (const auto at = text.find("at depth "); at != std::string::npos)
+    text.erase(at, std::string_view{"at depth 0.00"}.size());
   return text;
 }
 
@@ -119,12 +126,14 @@ TEST_CASE("prompts: what is to be done changes with the depth, at the bands' edg
     std::size_t who;
     std::vector<std::vector<double>> bands;
   };
-  const std::vector<row> rows{{0, {{0, 0.1, 0.29}, {0.3, 0.5, 0.69}, {0.7, 0.9, 1}}}, {1, {{0, 0.25, 0.49}, {0.5, 0.75, 1}}}};
+  const std::vector<row> rows{{0, {{0, 0.1, 0.29}, {0.3, 0.5, 0.69}, {0.7, 0.9, 1}}},
+                              {1, {{0, 0.25, 0.49}, {0.5, 0.75, 1}}}};
   for (const auto& [who, bands] : rows) {
     for (const prompt_style style : styles) {
       std::set<std::string> tasks;
       for (const auto& band : bands) {
-        for (const double depth : band) CHECK(task_at(kinds[who], style, depth) == task_at(kinds[who], style, band.front()));
+        for (const double depth : band)
+          CHECK(task_at(kinds[who], style, depth) == task_at(kinds[who], style, band.front()));
         tasks.insert(task_at(kinds[who], style, band.front()));
       }
       CHECK(tasks.size() == bands.size());
@@ -144,7 +153,8 @@ TEST_CASE("prompts: each role is told its limits", "[agent][prompt]") {
   for (const prompt_style style : styles) {
     for (const double depth : {0.0, 0.4, 0.8}) {
       CHECK_THAT(task_at(kinds[0], style, depth), ContainsSubstring("conclude") && ContainsSubstring("not"));
-      CHECK_THAT(task_at(kinds[1], style, depth), ContainsSubstring("Decide nothing") || ContainsSubstring("no final decision"));
+      CHECK_THAT(task_at(kinds[1], style, depth),
+                 ContainsSubstring("Decide nothing") || ContainsSubstring("no final decision"));
     }
     CHECK_THAT(task_at(kinds[2], style, 0.5), ContainsSubstring("correction"));
     CHECK_THAT(task_at(kinds[3], style, 0.5), ContainsSubstring("Draft"));
@@ -153,9 +163,11 @@ TEST_CASE("prompts: each role is told its limits", "[agent][prompt]") {
 }
 
 TEST_CASE("prompts: two texts as they are sent", "[agent][prompt]") {
-  CHECK(felix::prompts::research({.focus = "technical", .depth = 0.1, .max_tokens = 150, .style = prompt_style::strict}) ==
-        "You are the research agent (focus: technical) of a team. Give 3-5 facts as bullets, sources as names or dates, "
-        "nothing explained. Do not conclude. Hard limit 112 words, cut off beyond.");
+  CHECK(
+      felix::prompts::research(
+          {.focus = "technical", .depth = 0.1, .max_tokens = 150, .style = prompt_style::strict}) ==
+      "You are the research agent (focus: technical) of a team. Give 3-5 facts as bullets, sources as names or dates, "
+      "nothing explained. Do not conclude. Hard limit 112 words, cut off beyond.");
   CHECK(felix::prompts::critic({.depth = 0.666, .max_tokens = 1}) ==
         "You are the critic agent of a team, at depth 0.67 on a scale from 0 (broad) to 1 (focused). Judge the work of "
         "the others: gaps, errors, inconsistencies. Give concrete, constructive corrections, numbered, centred on your "
@@ -209,39 +221,40 @@ TEST_CASE("clip: whole sentences, else whole words, else whole letters", "[agent
     std::size_t max_bytes;
     std::string clipped;
   };
-  const auto [text, max_bytes, clipped] =
-      GENERATE(values<row>({{"", 0, ""},
-                            {"", 5, ""},
-                            {"all of it", 9, "all of it"},
-                            {"all of it", 100, "all of it"},
-                            {"all of it", 0, ""},
-                            {"all of it", 2, ""},  // no room for the ellipsis
-                            {"all of it", 3, "…"},
-                            {"all of it", 8, "all…"},
-                            {"One. Two. Three.", 15, "One. Two."},
-                            {"One. Two. Three.", 9, "One. Two."},  // the sentence ends just there
-                            {"One. Two. Three.", 8, "One."},       // half of the room is used
-                            {"One. Two. Three.", 10, "One. Two."},
-                            {"Is it? Yes! It is so.", 12, "Is it? Yes!"},
-                            {"Is it so? Perhaps it is.", 14, "Is it so?"},
-                            {"First line.\nSecond line", 20, "First line."},
-                            {"No. A much longer sentence follows", 20, "No. A much longer…"},  // a sentence of 3 in 20 is too little
-                            {"version 3.5 is no end", 14, "version 3.5…"},              // a point inside a number ends nothing
-                            {"hello world again", 14, "hello world…"},                  // the word ends just there
-                            {"hello world again", 13, "hello…"},
-                            {"hello\nworld again", 13, "hello…"},
-                            {"a verylongwordwithoutends", 13, "a verylong…"},  // better half a word than half the room
-                            {"unbreakable", 10, "unbreak…"},
-                            {"ééééé", 9, "ééé…"},
-                            {"ééééé", 8, "éé…"},
-                            {"😀😀😀", 11, "😀😀…"},
-                            {"😀😀😀", 10, "😀…"},
-                            {"😀😀😀", 6, "…"}}));
+  const auto [text, max_bytes, clipped] = GENERATE(values<row>(
+      {{"", 0, ""},
+       {"", 5, ""},
+       {"all of it", 9, "all of it"},
+       {"all of it", 100, "all of it"},
+       {"all of it", 0, ""},
+       {"all of it", 2, ""},  // no room for the ellipsis
+       {"all of it", 3, "…"},
+       {"all of it", 8, "all…"},
+       {"One. Two. Three.", 15, "One. Two."},
+       {"One. Two. Three.", 9, "One. Two."},  // the sentence ends just there
+       {"One. Two. Three.", 8, "One."},       // half of the room is used
+       {"One. Two. Three.", 10, "One. Two."},
+       {"Is it? Yes! It is so.", 12, "Is it? Yes!"},
+       {"Is it so? Perhaps it is.", 14, "Is it so?"},
+       {"First line.\nSecond line", 20, "First line."},
+       {"No. A much longer sentence follows", 20, "No. A much longer…"},  // a sentence of 3 in 20 is too little
+       {"version 3.5 is no end", 14, "version 3.5…"},                     // a point inside a number ends nothing
+       {"hello world again", 14, "hello world…"},                         // the word ends just there
+       {"hello world again", 13, "hello…"},
+       {"hello\nworld again", 13, "hello…"},
+       {"a verylongwordwithoutends", 13, "a verylong…"},  // better half a word than half the room
+       {"unbreakable", 10, "unbreak…"},
+       {"ééééé", 9, "ééé…"},
+       {"ééééé", 8, "éé…"},
+       {"😀😀😀", 11, "😀😀…"},
+       {"😀😀😀", 10, "😀…"},
+       {"😀😀😀", 6, "…"}}));
   CAPTURE(text, max_bytes);
   CHECK(clip(text, max_bytes) == clipped);
 }
 
-TEST_CASE("clip: within any limit, a beginning of the text, in whole letters, and done once for all", "[agent][prompt]") {
+TEST_CASE("clip: within any limit, a beginning of the text, in whole letters, and done once for all",
+          "[agent][prompt]") {
   const std::vector<std::string> texts{
       "Rivers carry water. They also carry silt! Do they carry more? In spring, yes; in autumn they run dry and low.",
       repeat("x", 120),

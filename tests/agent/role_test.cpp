@@ -81,9 +81,9 @@ TEST_CASE("role: reads whom it names, or everybody", "[agent][role]") {
 }
 
 TEST_CASE("role: a user's own is data and one function", "[agent][role]") {
-  const felix::role translator{.name = "translator",
-                               .temperature = {0.2, 0.4},
-                               .prompt = [](const felix::brief& b) { return "Translate into French: " + b.task; }};
+  const felix::role translator{.name = "translator", .temperature = {0.2, 0.4}, .prompt = [](const felix::brief& b) {
+                                 return "Translate into French: " + b.task;
+                               }};
   CHECK(translator.prompt({.task = "river"}) == "Translate into French: river");
   CHECK(translator.temperature.at(0) == 0.4);
   CHECK(translator.reads_from("research"));

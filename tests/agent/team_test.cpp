@@ -26,15 +26,19 @@ const std::vector<expected_member> simple{{"research_001", "research", "general"
                                           {"analysis_001", "analysis", "general", 0.30, 0.70},
                                           {"synthesis_001", "synthesis", "general", 0.70, 0.95}};
 const std::vector<expected_member> medium{
-    {"research_001", "research", "general", 0.02, 0.20},  {"research_002", "research", "technical", 0.02, 0.20},
-    {"analysis_001", "analysis", "general", 0.25, 0.65},  {"analysis_002", "analysis", "critical", 0.25, 0.65},
-    {"critic_001", "critic", "accuracy", 0.60, 0.80},     {"synthesis_001", "synthesis", "general", 0.80, 0.95}};
-const std::vector<expected_member> complex{
-    {"research_001", "research", "general", 0.01, 0.25},  {"research_002", "research", "technical", 0.01, 0.25},
-    {"research_003", "research", "creative", 0.01, 0.25}, {"analysis_001", "analysis", "general", 0.20, 0.70},
-    {"analysis_002", "analysis", "technical", 0.20, 0.70}, {"analysis_003", "analysis", "critical", 0.20, 0.70},
-    {"critic_001", "critic", "accuracy", 0.60, 0.80},     {"critic_002", "critic", "completeness", 0.60, 0.80},
-    {"synthesis_001", "synthesis", "report", 0.80, 0.98}, {"synthesis_002", "synthesis", "executive summary", 0.80, 0.98}};
+    {"research_001", "research", "general", 0.02, 0.20}, {"research_002", "research", "technical", 0.02, 0.20},
+    {"analysis_001", "analysis", "general", 0.25, 0.65}, {"analysis_002", "analysis", "critical", 0.25, 0.65},
+    {"critic_001", "critic", "accuracy", 0.60, 0.80},    {"synthesis_001", "synthesis", "general", 0.80, 0.95}};
+const std::vector<expected_member> complex{{"research_001", "research", "general", 0.01, 0.25},
+                                           {"research_002", "research", "technical", 0.01, 0.25},
+                                           {"research_003", "research", "creative", 0.01, 0.25},
+                                           {"analysis_001", "analysis", "general", 0.20, 0.70},
+                                           {"analysis_002", "analysis", "technical", 0.20, 0.70},
+                                           {"analysis_003", "analysis", "critical", 0.20, 0.70},
+                                           {"critic_001", "critic", "accuracy", 0.60, 0.80},
+                                           {"critic_002", "critic", "completeness", 0.60, 0.80},
+                                           {"synthesis_001", "synthesis", "report", 0.80, 0.98},
+                                           {"synthesis_002", "synthesis", "executive summary", 0.80, 0.98}};
 
 std::vector<double> times_and_velocities(const std::vector<team_member>& members) {
   std::vector<double> drawn;
@@ -64,7 +68,8 @@ TEST_CASE("teams: ids, roles, focus and spawn ranges of the guide's three", "[ag
     team made;
     const std::vector<expected_member>* expected;
   };
-  const std::vector<row> rows{{felix::teams::simple(), &simple}, {felix::teams::medium(), &medium}, {felix::teams::complex(), &complex}};
+  const std::vector<row> rows{
+      {felix::teams::simple(), &simple}, {felix::teams::medium(), &medium}, {felix::teams::complex(), &complex}};
   for (const auto& [made, expected] : rows) {
     REQUIRE(made.size() == expected->size());
     for (std::uint64_t seed = 0; seed < 200; ++seed) {
@@ -93,7 +98,8 @@ TEST_CASE("teams: spawn times and velocities use their whole ranges", "[agent][t
     team made;
     const std::vector<expected_member>* expected;
   };
-  const std::vector<row> rows{{felix::teams::simple(), &simple}, {felix::teams::medium(), &medium}, {felix::teams::complex(), &complex}};
+  const std::vector<row> rows{
+      {felix::teams::simple(), &simple}, {felix::teams::medium(), &medium}, {felix::teams::complex(), &complex}};
   for (const auto& [made, expected] : rows) {
     std::map<std::string, double> earliest, latest;  // by role
     double slowest = 2;
@@ -135,8 +141,11 @@ TEST_CASE("team: a seed repeats a draw, another gives another", "[agent][team]")
 
 TEST_CASE("team: an agent's draw does not depend on who else is in the team", "[agent][team]") {
   const auto alone = team{}.add(felix::roles::critic, 1, {.spawn = {0.6, 0.8}}).draw(11);
-  const auto among_others =
-      team{}.add(felix::roles::research, 3).add(felix::roles::critic, 1, {.spawn = {0.6, 0.8}}).add(felix::roles::synthesis, 2).draw(11);
+  const auto among_others = team{}
+                                .add(felix::roles::research, 3)
+                                .add(felix::roles::critic, 1, {.spawn = {0.6, 0.8}})
+                                .add(felix::roles::synthesis, 2)
+                                .draw(11);
   CHECK(among_others[3].id == alone[0].id);
   CHECK(among_others[3].spawn_time == alone[0].spawn_time);
   CHECK(among_others[3].velocity == alone[0].velocity);
@@ -151,8 +160,8 @@ TEST_CASE("team: groups of one role are numbered on, each with its own range and
   std::vector<std::string> shown;
   for (const auto& member : members)
     shown.push_back(std::string{member.id.name()} + " " + member.focus + (member.spawn_time == 0.9 ? "!" : ""));
-  CHECK(shown == std::vector<std::string>{"research_001 early", "research_002 early", "critic_001 ", "research_003 late!",
-                                          "research_004 last!", "research_005 last!"});
+  CHECK(shown == std::vector<std::string>{"research_001 early", "research_002 early", "critic_001 ",
+                                          "research_003 late!", "research_004 last!", "research_005 last!"});
   CHECK(members[0].spawn_time == 0.5);
 }
 

@@ -65,7 +65,8 @@ token_count overrun(const budget_status& status) { return status.answer_overrun 
 
 }  // namespace
 
-static_assert(std::is_trivially_copyable_v<reservation_request> && std::is_trivially_destructible_v<reservation_request>,
+static_assert(std::is_trivially_copyable_v<reservation_request> &&
+                  std::is_trivially_destructible_v<reservation_request>,
               "it is an aggregate and stands in awaited expressions");
 static_assert(!std::is_copy_constructible_v<felix::ledger::reservation>);
 static_assert(std::is_nothrow_move_constructible_v<felix::ledger::reservation>);
@@ -91,13 +92,14 @@ TEST_CASE("ledger: reserve throws what the session's cap cannot pay", "[budget][
     token_count asked;
     std::string who;
   };
-  const auto [agent, kind, asked, who] =
-      GENERATE(values<row>({{"a", cap_kind::hard, 450, "a"}, {"", cap_kind::hard, 450, "a request"}, {"b", cap_kind::planned, 150, "b"}}));
+  const auto [agent, kind, asked, who] = GENERATE(values<row>(
+      {{"a", cap_kind::hard, 450, "a"}, {"", cap_kind::hard, 450, "a request"}, {"b", cap_kind::planned, 150, "b"}}));
   CAPTURE(agent);
   plain_ledger budget{kind, 500};
   auto held = budget.reserve(request(300, 300, 100));
   try {
-    auto more = budget.reserve({.agent = agent, .role = "r", .prompt_tokens_at_most = 350, .prompt_tokens_planned = 50});
+    auto more =
+        budget.reserve({.agent = agent, .role = "r", .prompt_tokens_at_most = 350, .prompt_tokens_planned = 50});
     FAIL("granted " << more.max_tokens());
   } catch (const felix::budget_exceeded& refused) {
     CHECK(std::string{refused.what()} == "budget: " + who + " asked for " + std::to_string(asked) +
@@ -235,16 +237,17 @@ TEST_CASE("ledger: an overrun is shown by its cause, and lessens what is left", 
     token_usage usage;
     token_count answer, prompt;  // of a reservation of 100 for the prompt and 50 for the answer
   };
-  const auto [usage, answer, prompt] = GENERATE(values<row>({{used(100, 50), 0, 0},
-                                                             {used(0, 0), 0, 0},
-                                                             {used(100, 70), 20, 0},
-                                                             {used(130, 50), 0, 30},
-                                                             {used(130, 70), 20, 30},
-                                                             {used(130, 40), 0, 20},
-                                                             {used(80, 70), 0, 0},  // longer, and paid for by the prompt
-                                                             {used(80, 75), 5, 0},
-                                                             {{.total_tokens = 500}, 0, 350},
-                                                             {{.completion_tokens = 60, .total_tokens = 500}, 10, 340}}));
+  const auto [usage, answer, prompt] =
+      GENERATE(values<row>({{used(100, 50), 0, 0},
+                            {used(0, 0), 0, 0},
+                            {used(100, 70), 20, 0},
+                            {used(130, 50), 0, 30},
+                            {used(130, 70), 20, 30},
+                            {used(130, 40), 0, 20},
+                            {used(80, 70), 0, 0},  // longer, and paid for by the prompt
+                            {used(80, 75), 5, 0},
+                            {{.total_tokens = 500}, 0, 350},
+                            {{.completion_tokens = 60, .total_tokens = 500}, 10, 340}}));
   const auto kind = GENERATE(cap_kind::hard, cap_kind::planned);
   CAPTURE(usage.prompt_tokens, usage.completion_tokens, usage.total_tokens);
   plain_ledger budget{kind, 1'000};
@@ -382,7 +385,8 @@ TEST_CASE("ledger: exactly what fits is granted, and not one token more", "[budg
     CHECK_FALSE(budget.try_reserve(request(296, 296, 5, reservation_size::what_is_left)));
   }
   SECTION("what is left, by the policies") {
-    auto part = budget.try_reserve({.agent = "b", .role = "r", .prompt_tokens_at_most = 260, .size = reservation_size::what_is_left});
+    auto part = budget.try_reserve(
+        {.agent = "b", .role = "r", .prompt_tokens_at_most = 260, .size = reservation_size::what_is_left});
     REQUIRE(part);
     CHECK(part->max_tokens() == 40);
     part->release();
@@ -573,7 +577,7 @@ TEST_CASE("set_aside: a reservation takes from it first, and the rest stays", "[
   CHECK(second->max_tokens() == 200);
   CHECK(kept.tokens() == 0);
 
-  held.settle(used(300, 100));  // 200 are free again
+  held.settle(used(300, 100));                                  // 200 are free again
   auto third = budget.try_reserve(request(50, 50, 150), kept);  // nothing is aside: out of what is free
   REQUIRE(third);
   CHECK(budget.system_status().left() == 0);
@@ -622,7 +626,8 @@ struct book {
     reservation_request asked;
     token_count answer;
     [[nodiscard]] token_count planned() const {
-      const token_count prompt = asked.prompt_tokens_planned < 0 ? asked.prompt_tokens_at_most : asked.prompt_tokens_planned;
+      const token_count prompt =
+          asked.prompt_tokens_planned < 0 ? asked.prompt_tokens_at_most : asked.prompt_tokens_planned;
       return std::min(prompt, asked.prompt_tokens_at_most) + answer;
     }
     [[nodiscard]] token_count worst() const { return asked.prompt_tokens_at_most + answer; }
@@ -762,7 +767,9 @@ TEST_CASE("ledger: thousands of random operations match the model at every step"
       kept.open.erase(which);
       const token_count more = honest ? 0 : up_to(40);
       // Mostly small, so that a session takes long to end.
-      const token_usage usage = used(up_to((ended.asked.prompt_tokens_at_most + more) / 8), up_to((ended.answer + more) / 4));
+      const token_count prompt = up_to((ended.asked.prompt_tokens_at_most + more) / 8);
+      const token_count answer = up_to((ended.answer + more) / 4);
+      const token_usage usage = used(prompt, answer);  // drawn before: arguments have no order
       const token_count how = up_to(9);
       if (how == 0) {
         kept.close(ended, {.completion_tokens = ended.answer, .total_tokens = ended.worst()});
@@ -861,7 +868,8 @@ void spend(plain_ledger& budget, std::uint64_t seed, tally& mine) {
       } else if (how <= 9) {
         slice.release();
       } else {
-        const token_usage usage = used(up_to(asked.prompt_tokens_at_most), up_to(answer));
+        const token_count prompt = up_to(asked.prompt_tokens_at_most);
+        const token_usage usage = used(prompt, up_to(answer));
         charge(asked.agent, usage);
         slice.settle(usage);
       }

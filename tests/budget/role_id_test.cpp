@@ -68,7 +68,10 @@ TEST_CASE("role_id: is compared by its letters, all of them and no more", "[budg
   CHECK(role_id{"research"} == "research");
   CHECK(role_id{"research"} != "researcher");  // a prefix is another name
   CHECK(role_id{"Research"} != role_id{"research"});
-  CHECK(role_id{std::string_view{"a\0b", 3}} != role_id{"a"});
+  const role_id with_zero{std::string_view{"a\0", 2}};
+  CHECK(with_zero != role_id{"a"});
+  CHECK(with_zero.name().size() == 2);
+  CHECK_FALSE(role_id{std::string_view{"\0", 1}}.empty());
   CHECK(role_id{"re"} < role_id{"research"});
   CHECK(role_id{"analysis"} < role_id{"critic"});
   CHECK((role_id{"critic"} <=> role_id{"critic"}) == std::strong_ordering::equal);

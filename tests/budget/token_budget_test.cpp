@@ -19,7 +19,9 @@ namespace {
 
 // As in the documentation of budgets: two policies of a user's own.
 struct flat_allotment {
-  constexpr felix::allotment operator()(felix::role_id) const noexcept { return {.base_tokens = 300, .stage_max_tokens = 75}; }
+  constexpr felix::allotment operator()(felix::role_id) const noexcept {
+    return {.base_tokens = 300, .stage_max_tokens = 75};
+  }
 };
 struct halving_taper {
   constexpr double operator()(int stage) const noexcept { return 1.0 / (1 << (stage - 1)); }
@@ -62,7 +64,8 @@ std::vector<token_count> used_in_full(felix::ledger& budget, const agent_id& age
 
 }  // namespace
 
-static_assert(!std::is_copy_constructible_v<felix::strict_budget> && !std::is_move_constructible_v<felix::strict_budget>,
+static_assert(!std::is_copy_constructible_v<felix::strict_budget> &&
+                  !std::is_move_constructible_v<felix::strict_budget>,
               "reservations point to it");
 static_assert(std::is_base_of_v<felix::ledger, felix::strict_budget>);
 static_assert(felix::enforcement_policy<felix::hard_cap> && felix::enforcement_policy<felix::planned_cap>);
@@ -142,7 +145,8 @@ TEST_CASE("token_budget: a user's policies are a budget like the others", "[budg
   CHECK(used_in_full(pocket, "first", "anyone") == std::vector<token_count>{75, 37, 0});  // 18 are below the minimum
   CHECK(pocket.is_hard());
 
-  fixed_budget fixed{{.session_cap_tokens = 1'000}, fixed_allotment{{.base_tokens = 10, .stage_max_tokens = 7}}, fixed_taper{0.5}};
+  fixed_budget fixed{
+      {.session_cap_tokens = 1'000}, fixed_allotment{{.base_tokens = 10, .stage_max_tokens = 7}}, fixed_taper{0.5}};
   CHECK(used_in_full(fixed, "first", "anyone") == std::vector<token_count>{3, 3, 3, 1, 0});
 }
 

@@ -576,12 +576,14 @@ class session {
     for (std::size_t i = 0; i < members_.size(); ++i) {
       if (is_writer(members_[i])) writers.push_back(i);
     }
-    const auto rank = [this](std::size_t a, std::size_t b) {
+    const auto before = [this](std::size_t a, std::size_t b) {
       const bool a_failed = workers_[a].state == agent_report::state::failed;
       const bool b_failed = workers_[b].state == agent_report::state::failed;
-      return a_failed != b_failed ? b_failed : workers_[a].motion.depth() > workers_[b].motion.depth();
+      if (a_failed != b_failed) return b_failed;
+      const double a_depth = workers_[a].motion.depth(), b_depth = workers_[b].motion.depth();
+      return a_depth != b_depth ? a_depth > b_depth : a < b;
     };
-    std::stable_sort(writers.begin(), writers.end(), rank);
+    std::sort(writers.begin(), writers.end(), before);
     writers.resize(std::min(writers.size(), parts_));
     std::sort(writers.begin(), writers.end());
     return writers;

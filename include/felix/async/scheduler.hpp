@@ -44,6 +44,7 @@ class scheduler {
 
   scheduler() = default;
   scheduler(scheduler&&) = delete;
+  virtual ~scheduler() = default;
 
   virtual void post(work_item& item) noexcept = 0;
   [[nodiscard]] virtual time_point now() const noexcept = 0;
@@ -51,9 +52,6 @@ class scheduler {
   virtual bool arm(detail::timer& item) = 0;
   /// True: it was armed, and now will not fire.
   virtual bool disarm(detail::timer& item) noexcept = 0;
-
- protected:
-  ~scheduler() = default;
 };
 
 /// What a task inherits from the one that awaits it: where it goes on, and who may stop it.

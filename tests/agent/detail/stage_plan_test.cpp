@@ -211,6 +211,9 @@ TEST_CASE("role_shares: a role has its share, and what others can no longer use"
   CHECK(room(shares, "research", 400) == 6'000 + 200 + 200);
   CHECK(room(shares, "critic", 400) == 4'400 + 200 + 200);  // no share: the pool alone
 
+  const auto by_name = [](const felix::role_id& name) { return name == "synthesis" ? 100 : 1'400; };
+  CHECK(shares.room("analysis", by_name) == 1'000 + 400 + 800);  // each by its own dearest stage
+
   shares.begin("research");
   CHECK(room(shares, "analysis", 1'400) == 1'000 + 1'800);
   shares.add("research", 1'400);
