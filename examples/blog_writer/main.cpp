@@ -9,10 +9,14 @@
 
 #include <felix/felix.hpp>
 
+#include <fcntl.h>
 #include <fmt/core.h>
+#include <unistd.h>
 
+#include <cerrno>
 #include <csignal>
 #include <cstdio>
+#include <cstring>
 #include <memory>
 #include <optional>
 #include <random>
@@ -26,6 +30,12 @@ constexpr int exit_incomplete = 1;
 constexpr int exit_usage = 2;
 constexpr int exit_interrupted = 130;
 
+/// On stderr; whether anybody can read it is no reason to stop.
+void say(const std::string& line) {
+  const std::string text = line + "\n";
+  std::fwrite(text.data(), 1, text.size(), stderr);
+}
+
 felix::team team_of(const std::string& complexity) {
   if (complexity == "simple") return felix::teams::simple();
   if (complexity == "complex") return felix::teams::complex();
@@ -36,7 +46,7 @@ felix::client_options client_options_of(const blog_writer::options& chosen, std:
   felix::client_options options{
       .base_url = std::move(url), .model = chosen.model, .max_concurrent_requests = chosen.max_concurrent};
   if (chosen.api_key_env) options.api_key = felix::secret::from_env(*chosen.api_key_env);
-  if (chosen.debug) options.log = [](const felix::log_line& line) { fmt::print(stderr, "debug: {}\n", line.text); };
+  if (chosen.debug) options.log = [](const felix::log_line& line) { say("debug: " + line.text); };
   return options;
 }
 
@@ -52,12 +62,19 @@ felix::task<void> greet(felix::openai_model& server) {
   }
 }
 
-/// Whether a server answers at the default address.
-bool answers(felix::event_loop& loop, const std::string& url, felix::stop_token stop) {
-  felix::openai_model server{loop, {.base_url = url, .timeouts = {.connect = 500ms, .total = 2s}}};
-  const auto models = loop.run(felix::as_result(server.models()), stop);
-  if (stop.stop_requested()) throw felix::cancelled{"looking for a server"};
-  return models.has_value();
+/// Whether a server answers at the default address, be it with an error: that is then the user's to see.
+bool answers(felix::event_loop& loop, const std::string& url, const felix::secret& key, felix::stop_token stop) {
+  felix::openai_model server{loop, {.base_url = url, .api_key = key, .timeouts = {.connect = 500ms, .total = 2s}}};
+  try {
+    loop.run(greet(server), stop);
+    return true;
+  } catch (const felix::cancelled&) {
+    throw;
+  } catch (const felix::api_error&) {
+    throw;
+  } catch (const felix::error&) {  // nobody, or something that is no model server
+    return false;
+  }
 }
 
 struct chosen_server {
@@ -74,10 +91,10 @@ chosen_server choose_server(felix::event_loop& loop, const blog_writer::options&
     return {nullptr, *chosen.base_url};
   }
   const std::string local = felix::client_options{}.base_url;
-  if (answers(loop, local, stop)) return {nullptr, local};
+  if (answers(loop, local, client_options_of(chosen, local).api_key, stop)) return {nullptr, local};
   auto simulated = std::make_unique<model_server::server>(model_server::options{});
   std::string url = simulated->url();
-  fmt::print(stderr, "No server answers at {}; a simulated one in this process writes instead, at {}.\n", local, url);
+  say(fmt::format("No server answers at {}; a simulated one in this process writes instead, at {}.", local, url));
   return {std::move(simulated), std::move(url)};
 }
 
@@ -110,6 +127,23 @@ void run_session(blog_writer::run_report& report, felix::event_loop& loop, felix
   report.peak_rss_bytes = blog_writer::peak_rss_bytes();
 }
 
+/// To stdout. False, with a word on stderr: it could not be written. A reader that has left is not an error.
+bool print(const std::string& text) {
+  std::fwrite(text.data(), 1, text.size(), stdout);
+  if (std::fflush(stdout) == 0 || errno == EPIPE) return true;
+  say(fmt::format("blog_writer: the post could not be written to stdout: {}", std::strerror(errno)));
+  return false;
+}
+
+/// A file that is opened later must not become the standard output or error that somebody has closed.
+void keep_standard_descriptors() {
+  for (int descriptor = ::open("/dev/null", O_RDWR); descriptor >= 0; descriptor = ::open("/dev/null", O_RDWR)) {
+    if (descriptor <= STDERR_FILENO) continue;
+    ::close(descriptor);
+    return;
+  }
+}
+
 int write_blog(const blog_writer::options& chosen) {
   std::optional<blog_writer::output_file> output;
   if (chosen.save_output) output.emplace(*chosen.save_output);
@@ -130,24 +164,24 @@ int write_blog(const blog_writer::options& chosen) {
     felix::normal_budget budget;
     run_session(report, loop, llm, budget, ctrl_c.get_token());
   }
-  if (chosen.debug) fmt::print(stderr, "debug: {}\n", llm.usage_stats());
+  if (chosen.debug) say(fmt::format("debug: {}", llm.usage_stats()));
 
+  // Shown first, then saved: whichever fails, the tokens were not spent for nothing.
+  int status = ctrl_c.stop_requested() ? exit_interrupted : report.result.complete ? 0 : exit_incomplete;
+  if (!print(blog_writer::as_text(report))) status = exit_incomplete;
   if (output) output->write(blog_writer::as_json(report));
-  const std::string text = blog_writer::as_text(report);
-  std::fwrite(text.data(), 1, text.size(), stdout);
-  std::fflush(stdout);  // fails when nobody reads any more: then there is nobody to tell
-  if (ctrl_c.stop_requested()) return exit_interrupted;
-  return report.result.complete ? 0 : exit_incomplete;
+  return status;
 }
 
 int fail(int status, const char* message) {
-  fmt::print(stderr, "blog_writer: {}\n", message);
+  say(fmt::format("blog_writer: {}", message));
   return status;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) try {
+  keep_standard_descriptors();
   std::signal(SIGPIPE, SIG_IGN);  // a reader that has seen enough is not an error
   const auto chosen = blog_writer::parse(argc, argv);
   return chosen ? write_blog(*chosen) : 0;

@@ -33,6 +33,9 @@ std::string describe(const felix::session_event& event) {
   return {};
 }
 
+/// Progress that nobody can see any more (a full disk, a closed pipe) is no reason to stop.
+void write(const std::string& text) { std::fwrite(text.data(), 1, text.size(), stderr); }
+
 }  // namespace
 
 progress::progress() : terminal_{::isatty(STDERR_FILENO) == 1}, start_{std::chrono::steady_clock::now()} {
@@ -49,7 +52,7 @@ void progress::show(const felix::session_event& event) {
   const std::string text = describe(event);
   if (!terminal_) {
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
-    fmt::print(stderr, "{:6.1f} s  {:<14} {}\n", seconds, agent, text);
+    write(fmt::format("{:6.1f} s  {:<14} {}\n", seconds, agent, text));
     return;
   }
   auto found = std::find_if(lines_.begin(), lines_.end(), [&](const line& each) { return each.agent == agent; });
@@ -68,7 +71,7 @@ void progress::redraw() {
     frame += "\033[2K" + shown + "\n";
   }
   drawn_ = lines_.size();
-  fmt::print(stderr, "{}", frame);
+  write(frame);
 }
 
 }  // namespace blog_writer

@@ -27,7 +27,6 @@ void raise_descriptor_limit() {
 
 int main(int argc, char** argv) try {
   model_server::options chosen;
-  chosen.port = 1234;
   auto latency_ms = chosen.latency.count();
 
   CLI::App program{

@@ -55,6 +55,7 @@ class [[nodiscard("a result that is dropped hides an error")]] result {
   /// What the exception says; empty when there is a value.
   [[nodiscard]] std::string message() const {
     if (has_value()) return {};
+    if (!error()) return "it has not ended";
     try {
       std::rethrow_exception(error());
     } catch (const std::exception& failure) {

@@ -11,9 +11,12 @@
 #include <chrono>
 #include <cmath>
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
+#include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 using namespace std::chrono_literals;
@@ -431,4 +434,131 @@ TEST_CASE("session: two on one budget at the same time stay under its cap togeth
   CHECK(loop.run(both(a, b)));
   CHECK(budget.system_status().settled == script.usage().total_tokens);
   CHECK(budget.system_status().settled <= budget.system_status().cap);
+}
+
+TEST_CASE("session: a model that throws before it returns a task fails that agent, not the run", "[agent][session]") {
+  struct hasty {
+    felix::scripted_model& inner;
+    int calls = 0;
+    felix::task<felix::chat_response> complete(chat_request r) {
+      if (++calls == 3) throw std::logic_error{"not a coroutine"};
+      return inner.complete(std::move(r));
+    }
+  };
+  felix::simulated_loop loop;
+  felix::scripted_model script{loop};
+  script.on("").compute(answer_to).after(time_of);
+  hasty llm{script};
+  felix::normal_budget budget;
+  felix::session session{llm, felix::teams::medium(), budget, {.seed = 1}};
+  const auto result = loop.run(session.run("Write about tea"));
+  CHECK(result.complete);
+  CHECK(result.failed == 1);
+  CHECK(budget.system_status().reserved == 0);
+}
+
+TEST_CASE("session: strict, and no usage is ever reported: there is a final text all the same", "[agent][session]") {
+  struct forgetful {
+    felix::scripted_model& inner;
+    felix::task<felix::chat_response> complete(chat_request r) {
+      auto answer = co_await inner.complete(std::move(r));
+      answer.usage({.estimated = true});
+      co_return answer;
+    }
+  };
+  const auto seed = GENERATE(range(std::uint64_t{1}, std::uint64_t{11}));
+  felix::simulated_loop loop;
+  felix::scripted_model script{loop};
+  script.on("").compute(answer_to);
+  forgetful llm{script};
+  felix::strict_budget budget;
+  felix::session session{llm, felix::teams::complex(), budget, {.seed = seed}};
+  CHECK(loop.run(session.run("Write about tea")).complete);
+  CHECK(budget.system_status().settled <= 2'000);
+}
+
+TEST_CASE("session: a tokenizer at the bound, with letters that grow, stays under both caps and gets its text",
+          "[agent][session]") {
+  struct at_the_bound {
+    felix::scripted_model& inner;
+    felix::token_count charged = 0;
+    felix::task<felix::chat_response> complete(chat_request r) {
+      felix::token_count prompt = 0;
+      for (const auto& m : r.messages()) prompt += felix::text_token_bound(m.content);
+      auto answer = co_await inner.complete(std::move(r));
+      std::string text = answer.text();
+      for (std::size_t at = 0; at + 8 < text.size(); at += 40) text.replace(at, 7, "\xF0\x9D\x85\xA0\xE0\xA5\x98");
+      answer.text(text);
+      auto usage = answer.usage();
+      usage.prompt_tokens = prompt;
+      usage.total_tokens = usage.prompt_tokens + usage.completion_tokens;
+      charged += usage.total_tokens;
+      answer.usage(usage);
+      co_return answer;
+    }
+  };
+  const auto seed = GENERATE(range(std::uint64_t{1}, std::uint64_t{31}));
+  const bool strict = GENERATE(true, false);
+  const auto team = GENERATE(as<std::string>{}, "simple", "medium", "complex");
+  const std::string topic = seed % 2 == 0 ? "Write about tea" : std::string(strict ? 60 : 430, 't');
+  CAPTURE(seed, strict, team);
+  felix::simulated_loop loop;
+  felix::scripted_model script{loop};
+  script.on("").compute(answer_to).after(time_of);
+  at_the_bound llm{script};
+  const auto run_under = [&](auto budget) {
+    felix::session session{llm, team_of(team), *budget, {.seed = seed}};
+    const auto result = loop.run(session.run(topic));
+    CHECK(result.complete);
+    CHECK(llm.charged <= budget->system_status().cap);
+    CHECK(budget->system_status().settled == llm.charged);
+  };
+  strict ? run_under(std::make_unique<felix::strict_budget>()) : run_under(std::make_unique<felix::normal_budget>());
+}
+
+TEST_CASE("session: connections that break never charge more than was reserved for them", "[agent][session]") {
+  const auto seed = GENERATE(range(std::uint64_t{1}, std::uint64_t{11}));
+  struct flaky {
+    felix::scripted_model& inner;
+    felix::seeded_random random;
+    felix::task<felix::chat_response> complete(chat_request r) {
+      auto answer = co_await inner.complete(std::move(r));
+      if (random.uniform(0, 1) < 0.3) throw felix::transport_error{"cut", 18};
+      co_return answer;
+    }
+  };
+  felix::simulated_loop loop;
+  felix::scripted_model script{loop};
+  script.on("").compute(answer_to).after(time_of);
+  flaky llm{script, felix::seeded_random{seed}};
+  felix::normal_budget budget;
+  felix::session session{llm, felix::teams::complex(), budget, {.seed = seed}};
+  loop.run(session.run("Write about tea"));
+  CHECK(budget.system_status().settled <= 10'000);
+  CHECK(budget.system_status().prompt_overrun + budget.system_status().answer_overrun == 0);
+}
+
+TEST_CASE("session: a writer that has failed writes the final text only when no other can", "[agent][session]") {
+  const auto writers = [](std::size_t count) {
+    return felix::team{}.add(felix::roles::research, 1).add(felix::roles::synthesis, count, {.spawn = {0.1, 0.2}});
+  };
+  felix::simulated_loop loop;
+  felix::scripted_model script{loop};
+  bool failed_once = false;
+  script.on("You are the synthesis").compute([&](const chat_request& r) {
+    if (r.messages()[1].content.find("Write the final text.") == std::string::npos && !std::exchange(failed_once, true))
+      throw felix::api_error{"no", {.status = 400}};
+    return answer_to(r);
+  });
+  script.on("").compute(answer_to);
+  felix::token_budget<felix::normal_allotment, felix::no_taper, felix::planned_cap> budget{
+      {.session_cap_tokens = 2'500, .min_stage_tokens = 100}};
+  felix::session session{script, writers(2), budget, {.seed = 3}};
+  const auto result = loop.run(session.run("Write about tea"));
+  CHECK(result.complete);
+  for (const auto& made : result.contributions) {
+    for (const auto& agent : result.agents) {
+      if (made.final_text && agent.id == made.agent) CHECK(agent.last_state != felix::agent_report::state::failed);
+    }
+  }
 }

@@ -23,7 +23,8 @@ felix::task<void> note_after(std::chrono::milliseconds delay, std::string name, 
   log += name;
 }
 felix::task<void> wait_for(felix::event& event) { co_await event; }
-felix::task<int> nested(felix::simulated_loop& loop) { co_return loop.run(nested(loop)); }
+felix::task<int> seven() { co_return 7; }
+felix::task<int> nested(felix::simulated_loop& loop) { co_return loop.run(seven()); }
 
 struct counter : felix::work_item {
   explicit counter(std::atomic<int>& into) noexcept : work_item{&run}, ran{into} {}

@@ -85,3 +85,18 @@ TEST_CASE("nursery: request_stop ends everything, and the nursery is cancelled",
   CHECK_THROWS_AS(loop.run(felix::with_nursery(body)), felix::cancelled);
   CHECK(sum == 0);
 }
+
+TEST_CASE("nursery: a stop of the one who awaits it reaches what was spawned", "[async][nursery]") {
+  felix::simulated_loop loop;
+  felix::stop_source stop;
+  int sum = 0, cancelled = 0;
+  auto body = [&](felix::nursery& n) -> felix::task<void> {
+    n.spawn(add_after(1h, 1, sum));
+    co_return;
+  };
+  loop.spawn(felix::with_nursery(body), [&](felix::result<void> r) { cancelled += !r; }, stop.get_token());
+  stop.request_stop();
+  loop.poll();
+  CHECK(cancelled == 1);
+  CHECK(loop.now() == felix::simulated_loop::start);
+}

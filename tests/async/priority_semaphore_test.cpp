@@ -9,6 +9,8 @@
 #include "support/seeds.hpp"
 
 #include <atomic>
+#include <coroutine>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -139,4 +141,43 @@ TEST_CASE("priority_semaphore: stops race with releases from other threads; no p
     CHECK(slots.in_use() == 0);
     CHECK(most.load() == 1);
   }
+}
+
+TEST_CASE("priority_semaphore: a permit freed between await_ready and await_suspend is not lost",
+          "[async][priority_semaphore]") {
+  felix::priority_semaphore slots{1};
+  auto first = slots.acquire();
+  REQUIRE(first.await_ready());
+  std::optional<felix::priority_semaphore::permit> held{first.await_resume()};
+  auto second = slots.acquire();
+  REQUIRE_FALSE(second.await_ready());
+  held.reset();
+  CHECK_FALSE(second.await_suspend(std::noop_coroutine()));
+  {
+    const auto permit = second.await_resume();
+    CHECK(slots.in_use() == 1);
+  }
+  CHECK(slots.in_use() == 0);
+}
+
+TEST_CASE("priority_semaphore: a stop after the permit was granted changes nothing", "[async][priority_semaphore]") {
+  felix::simulated_loop loop;
+  felix::priority_semaphore slots{1};
+  felix::event hold, stay;
+  std::string entered;
+  felix::stop_source stop;
+  int cancelled = 0;
+  loop.spawn(enter(slots, request_priority::normal, "a", entered, hold), [](felix::result<void>) {});
+  loop.spawn(
+      enter(slots, request_priority::normal, "b", entered, stay), [&](felix::result<void> r) { cancelled += !r; },
+      stop.get_token());
+  loop.spawn(enter(slots, request_priority::normal, "c", entered, hold), [](felix::result<void>) {});
+  hold.set();
+  while (slots.waiting(request_priority::normal) == 2) loop.poll();
+  stop.request_stop();  // b has the permit: it enters, and only then its next wait is cancelled
+  loop.poll();
+  CHECK(entered == "abc");
+  CHECK(cancelled == 1);
+  CHECK(slots.in_use() == 0);
+  CHECK(slots.waiting(request_priority::normal) == 0);
 }

@@ -284,6 +284,34 @@ TEST_CASE("blog_writer: a reader that leaves ends it quietly", "[examples][blog_
   CHECK_THAT(blog.err(), !ContainsSubstring("blog_writer: "));
 }
 
+TEST_CASE("blog_writer: an output that fails loses nothing, and is said", "[examples][blog_writer]") {
+  model_server::server server{{.speed = 5000}};
+  const scratch folder;
+  const auto shell = [&](const std::string& redirections, const std::string& more) {
+    return program{"/bin/sh",
+                   {"-c", std::string{"exec "} + FELIX_BLOG_WRITER + " tea --base-url " + server.url() +
+                              " --random-seed 1 " + more + " " + redirections}};
+  };
+  {
+    auto blog = shell(">/dev/full", "--save-output " + (folder / "a.json"));
+    CHECK(blog.wait() == 1);
+    CHECK_THAT(blog.err(), ContainsSubstring("could not be written to stdout"));
+    CHECK(nlohmann::json::parse(content_of(folder / "a.json"))["complete"] == true);
+  }
+  {
+    auto blog = shell("", "--save-output /dev/full");
+    CHECK(blog.wait() == 1);
+    CHECK_THAT(blog.out(), ContainsSubstring("PASS       tokens"));  // the post was shown before
+    CHECK_THAT(blog.err(), ContainsSubstring("/dev/full"));
+  }
+  for (const char* closed : {">&-", "2>&-", ">&- 2>&-", "2>/dev/full"}) {
+    CAPTURE(closed);
+    auto blog = shell(closed, "--save-output " + (folder / "b.json"));
+    CHECK(blog.wait() == 0);
+    CHECK(nlohmann::json::accept(content_of(folder / "b.json")));
+  }
+}
+
 TEST_CASE("blog_writer: --help tells every option, on stdout, with status 0", "[examples][blog_writer]") {
   program blog{FELIX_BLOG_WRITER, {"--help"}};
   CHECK(blog.wait() == 0);

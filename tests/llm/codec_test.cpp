@@ -107,7 +107,8 @@ TEST_CASE("codec: deep nesting and hostile numbers do no harm", "[llm][codec]") 
       R"({"choices":[{"message":{"content":"x"}}],"usage":{"prompt_tokens":1e300,"completion_tokens":1e30}})", "s");
   CHECK(huge.usage().estimated);
   const auto whole = codec::decode(
-      R"({"choices":[{"message":{"content":"x"}}],"usage":{"prompt_tokens":9223372036854775807,"completion_tokens":9223372036854775807}})", "s");
+      R"({"choices":[{"message":{"content":"x"}}],"usage":{"prompt_tokens":9223372036854775807,"completion_tokens":9223372036854775807}})",
+      "s");
   CHECK(whole.usage().total_tokens == 0);
 }
 

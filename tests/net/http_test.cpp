@@ -100,6 +100,20 @@ TEST_CASE("http: a kept connection that dies as it is used again is replaced onc
   CHECK(calls == 3);
 }
 
+TEST_CASE("http: a kept connection that dies after an interim answer is not asked again", "[net][http]") {
+  std::atomic<int> calls{0};
+  fault_server server{[&](const felix::test::request& r) {
+    if (++calls == 2 && r.connection == 0)
+      return reply{.head_and_body = "HTTP/1.1 100 Continue\r\n\r\n", .end = ending::close};
+    return felix::test::http(200, "ok");
+  }};
+  felix::event_loop loop;
+  felix::http_client http{loop};
+  CHECK(loop.run(get(http, server.url())).body == "ok");
+  CHECK(failure_of(loop, http, felix::http_request{server.url()}).code() == felix::errc::transport);
+  CHECK(calls == 2);
+}
+
 TEST_CASE("http: a fresh connection that gives nothing is an error, not tried again", "[net][http]") {
   std::atomic<int> calls{0};
   const auto how = GENERATE(ending::close, ending::reset);

@@ -283,8 +283,14 @@ class session {
     const token_count answer = std::min(wanted, room - stage.planned_prompt);
     if (answer < (size == reservation_size::whole ? wanted : budget_.options().min_stage_tokens))
       return shortage::of_role;
+    // Until an answer has shown what prompts cost here, no more is sent than fits under the cap at its worst.
+    const token_count worst = estimator_.at_most(stage.size) + answer;
+    if (estimator_.answers_seen() == 0 &&
+        worst + unproven_ + cost_of_aside().worst > budget_.options().session_cap_tokens)
+      return shortage::of_session;
     auto granted = budget_.try_reserve(request_for(stage, answer, size));
     if (!granted) return shortage::of_session;
+    unproven_ += worst;
     accept(stage, std::move(*granted));
     // Strict runs are short and all of one urgency; in others an agent's late stages give way to the first of others.
     const bool late = number > 4;
@@ -299,7 +305,9 @@ class session {
     stage.about = std::move(about);
     stage.request = workers_[stage.member].agent.request_for(stage.about);
     stage.size = size_of(stage.request);
-    stage.planned_prompt = estimator_.planned(stage.size);
+    // What grows under Unicode normalisation can be more tokens than bytes: planned in full.
+    const token_count growth = stage.size.text_bound - stage.size.bytes - stage.size.messages;
+    stage.planned_prompt = estimator_.planned(stage.size) + std::max<token_count>(0, growth);
   }
   [[nodiscard]] reservation_request request_for(const running_stage& stage, token_count answer,
                                                 reservation_size size) const {
@@ -332,10 +340,13 @@ class session {
     tell(stage.about.final_text ? session_event::kind::final_started : session_event::kind::stage_started, stage);
     stage.begin = co_await this_task::now();
     if (result_.requests++ == 0) first_request_ = stage.begin;
-    stage.answer = co_await as_result(llm_.complete(stage.request));
+    stage.answer = co_await as_result(send(stage));
     stage.end = co_await this_task::now();
     stage.ended.set();
   }
+
+  /// A coroutine of its own: what a model throws before it returns a task is an answer that failed, too.
+  task<chat_response> send(const running_stage& stage) { co_return co_await llm_.complete(stage.request); }
 
   /// Makes the stages up to `last` part of the view, in order.
   task<void> view_up_to(std::size_t last) {
@@ -425,6 +436,7 @@ class session {
     bool was_cancelled;
   };
   static failure failure_of(const std::exception_ptr& caught) {
+    if (!caught) return {request_cost::none, true};  // it was never asked
     try {
       std::rethrow_exception(caught);
     } catch (const error& known) {
@@ -533,6 +545,7 @@ class session {
   task<void> write_final_text() {
     const std::vector<std::size_t> writers = choose_writers();
     std::vector<std::string> texts(writers.size());
+    std::vector<bool> sent(writers.size(), false);
     final_begin_ = co_await this_task::now();
     for (int attempt = 0; attempt < final_attempts; ++attempt) {
       std::vector<std::size_t> missing;
@@ -548,6 +561,7 @@ class session {
         part.member = writers[missing[j]];
         if (reserve_part(part, missing.size() - j)) {
           part_of.push_back(missing[j]);
+          sent[missing[j]] = true;
         } else {
           final_parts_.pop_back();
         }
@@ -560,12 +574,15 @@ class session {
         if (auto made = account(final_parts_[j])) texts[part_of[j]] = std::move(made->text);
       }
     }
-    result_.complete = std::none_of(texts.begin(), texts.end(), [](const std::string& text) { return text.empty(); });
-    for (auto& text : texts) {
-      if (text.empty()) continue;
+    bool failed =
+        false;  // a part that could not be paid for is left out; one that was asked for and did not come fails
+    for (std::size_t i = 0; i < texts.size(); ++i) {
+      failed = failed || (sent[i] && texts[i].empty());
+      if (texts[i].empty()) continue;
       if (!result_.final_text.empty()) result_.final_text += "\n\n";
-      result_.final_text += text;
+      result_.final_text += texts[i];
     }
+    result_.complete = !failed && !result_.final_text.empty();
     if (result_.final_text.empty() && result_.contributions.empty() && last_failure_)
       std::rethrow_exception(last_failure_);
   }
@@ -591,7 +608,9 @@ class session {
 
   /// Takes one of `parts` equal parts of what is left, with as many findings as leave room for a text of decent length.
   bool reserve_part(running_stage& part, std::size_t parts) {
-    const token_count room = (budget_.system_status().left() + aside_->tokens()) / static_cast<token_count>(parts);
+    const budget_status status = budget_.system_status();
+    const token_count free = status.cap - status.settled - status.reserved + aside_->tokens();
+    const token_count room = free / static_cast<token_count>(parts);
     const token_count least = budget_.options().min_stage_tokens;
     const token_count decent =
         std::max(least, std::min(most_final_tokens(), budget_.allotment_of(roles::synthesis.name).stage_max_tokens));
@@ -602,10 +621,11 @@ class session {
               final_brief(part.member, findings_for(writer, stages_.empty() ? 0 : stages_.back().index + 1, bytes)));
       const token_count prompt = budget_.is_hard() ? estimator_.at_most(part.size) : part.planned_prompt;
       answer = std::min(most_final_tokens(), room - prompt);
-      if (answer >= decent || bytes < smallest_findings) break;
+      if (answer >= decent || bytes == 0) break;
+      if (bytes < smallest_findings) bytes = 0;  // halved, it stays 0: a last try without any
     }
     if (answer < least) return false;
-    auto granted = budget_.try_reserve(request_for(part, answer, reservation_size::whole), *aside_);
+    auto granted = budget_.try_reserve(request_for(part, answer, reservation_size::what_is_left), *aside_);
     if (!granted) return false;
     accept(part, std::move(*granted));
     part.request.priority(request_priority::urgent);
@@ -680,6 +700,7 @@ class session {
   prompt_estimator estimator_;  // learns in the order of the view
   std::optional<detail::role_shares> shares_;
   std::optional<ledger::set_aside> aside_;
+  token_count unproven_ = 0;          // sent, at its worst; looked at until the first answer
   std::size_t parts_ = 1;             // of the final text
   std::deque<running_stage> stages_;  // sent ones, by index
   std::size_t first_open_ = 0;        // the first in stages_ that is not part of the view

@@ -221,14 +221,14 @@ class ledger {
 };
 
 /// The right to send one request. settle() it with what the server reported; a reservation that is destroyed unsettled
-/// charges its worst case, prompt bound and all, because all of it may have been spent.
+/// charges all it holds, because all of it may have been spent.
 class [[nodiscard("a reservation that is dropped charges all it holds")]] ledger::reservation {
  public:
   reservation(reservation&& other) noexcept
       : ledger_{std::exchange(other.ledger_, nullptr)}, request_{other.request_}, answer_{other.answer_} {}
   reservation& operator=(reservation&&) = delete;
   ~reservation() {
-    if (ledger_ != nullptr) ledger_->close(request_, answer_, worst());
+    if (ledger_ != nullptr) ledger_->close(request_, answer_, all_it_holds(*ledger_));
   }
 
   /// What to send as max_tokens: at least 1.
@@ -240,7 +240,7 @@ class [[nodiscard("a reservation that is dropped charges all it holds")]] ledger
     ledger* const from = std::exchange(ledger_, nullptr);
     token_usage charged = used;
     if (used.estimated && from->keeps_worst_case_) {
-      charged = worst();
+      charged = all_it_holds(*from);
       charged.completion_tokens = std::max(charged.completion_tokens, used.completion_tokens);
       charged.total_tokens = std::max(charged.total_tokens, used.total_tokens);
     }
@@ -256,11 +256,10 @@ class [[nodiscard("a reservation that is dropped charges all it holds")]] ledger
   friend class ledger;
   reservation(ledger& from, const reservation_request& request, token_count answer) noexcept
       : ledger_{&from}, request_{request}, answer_{answer} {}
-  [[nodiscard]] token_usage worst() const noexcept {
-    return {.prompt_tokens = prompt_bound(request_),
-            .completion_tokens = answer_,
-            .total_tokens = prompt_bound(request_) + answer_,
-            .estimated = true};
+  /// A guess of ours never charges more than was reserved: an overrun is what a server reported.
+  [[nodiscard]] token_usage all_it_holds(const ledger& from) const noexcept {
+    const token_count prompt = from.keeps_worst_case_ ? prompt_bound(request_) : planned_prompt(request_);
+    return {.prompt_tokens = prompt, .completion_tokens = answer_, .total_tokens = prompt + answer_, .estimated = true};
   }
 
   ledger* ledger_;  // null: settled or moved from

@@ -100,9 +100,11 @@ using element = simdjson::dom::element;
   if (!found) return std::nullopt;
   constexpr std::int64_t most = 1'000'000'000'000'000;  // sums of what a server invents must not overflow
   std::int64_t whole = 0;
-  if (found->get(whole) == simdjson::SUCCESS) return whole >= 0 && whole < most ? std::optional<token_count>{whole} : std::nullopt;
+  if (found->get(whole) == simdjson::SUCCESS)
+    return whole >= 0 && whole < most ? std::optional<token_count>{whole} : std::nullopt;
   double number = 0;
-  if (found->get(number) != simdjson::SUCCESS || !(number >= 0 && number < static_cast<double>(most))) return std::nullopt;
+  if (found->get(number) != simdjson::SUCCESS || !(number >= 0 && number < static_cast<double>(most)))
+    return std::nullopt;
   return static_cast<token_count>(number);
 }
 

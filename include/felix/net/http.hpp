@@ -176,7 +176,7 @@ class http_client {
 
     [[nodiscard]] bool died_with_its_connection() const noexcept {
       const bool lost = outcome_ == CURLE_GOT_NOTHING || outcome_ == CURLE_SEND_ERROR || outcome_ == CURLE_RECV_ERROR;
-      return lost && reused() && response_.headers.empty() && response_.body.empty() && response_.status == 0;
+      return lost && reused() && !any_byte_;
     }
 
     http_response take() {
@@ -271,6 +271,8 @@ class http_client {
       set(CURLOPT_TCP_KEEPALIVE, 1L);
       set(CURLOPT_MAXAGE_CONN, static_cast<long>(request_.idle_age_.count()));
       set(CURLOPT_USERAGENT, "felix");
+      // Do not wait for a thread that still looks a host name up when the request is stopped: that can take seconds.
+      set(CURLOPT_QUICK_EXIT, 1L);
       if (request_.no_proxy_) set(CURLOPT_NOPROXY, "*");
       if (fresh) set(CURLOPT_FRESH_CONNECT, 1L);
       set(CURLOPT_WRITEFUNCTION, &on_body);
@@ -295,6 +297,7 @@ class http_client {
 
     static std::size_t on_body(char* bytes, std::size_t, std::size_t count, void* self) noexcept {
       transfer& into = *static_cast<transfer*>(self);
+      into.any_byte_ = true;
       if (count > into.request_.max_response_bytes_ - into.response_.body.size()) {
         into.too_long_ = true;
         return 0;
@@ -308,6 +311,7 @@ class http_client {
     }
     static std::size_t on_header(char* bytes, std::size_t, std::size_t count, void* self) noexcept {
       try {
+        static_cast<transfer*>(self)->any_byte_ = true;
         static_cast<transfer*>(self)->add_response_header({bytes, count});
       } catch (...) {
         return 0;
@@ -355,7 +359,12 @@ class http_client {
       }
       std::string message = "no answer from " + to + ": " + curl_easy_strerror(outcome_);
       if (detail_[0] != '\0') message += std::string{" ("} + detail_.data() + ")";
-      if (outcome_ == CURLE_COULDNT_CONNECT) message += "; is a server listening there?";
+      if (outcome_ == CURLE_COULDNT_CONNECT) {
+        long os_error = 0;  // none: it was not the network that refused
+        curl_easy_getinfo(easy(), CURLINFO_OS_ERRNO, &os_error);
+        message += os_error != 0 ? "; is a server listening there?"
+                                 : "; is a server listening there, and has this process descriptors left (ulimit -n)?";
+      }
       const bool sent = time_of(CURLINFO_PRETRANSFER_TIME_T).count() > 0;
       throw transport_error{message, static_cast<int>(outcome_), sent ? request_cost::unknown : request_cost::none};
     }
@@ -366,6 +375,7 @@ class http_client {
     http_response response_;
     CURLcode outcome_ = CURLE_OK;
     bool started_ = false;
+    bool any_byte_ = false;  // of an answer, an interim one (1xx) too
     bool too_long_ = false;
     bool complete_ = false;
     bool stopped_ = false;
