@@ -2,7 +2,7 @@
 // blog_writer: what is going on, on stderr: a live line per agent on a terminal, else a line per event.
 #pragma once
 
-#include <felix/agent/session.hpp>
+#include <felix/agent/session_result.hpp>
 
 #include <chrono>
 #include <cstddef>

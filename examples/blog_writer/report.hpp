@@ -4,7 +4,7 @@
 
 #include "blog_writer/options.hpp"
 
-#include <felix/agent/session.hpp>
+#include <felix/agent/session_result.hpp>
 #include <felix/budget/ledger.hpp>
 
 #include <cstdint>

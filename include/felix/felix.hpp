@@ -11,6 +11,7 @@
 #include <felix/agent/random.hpp>
 #include <felix/agent/role.hpp>
 #include <felix/agent/session.hpp>
+#include <felix/agent/session_result.hpp>
 #include <felix/agent/team.hpp>
 #include <felix/async/as_result.hpp>
 #include <felix/async/basic_event_loop.hpp>

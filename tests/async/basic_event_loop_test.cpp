@@ -132,19 +132,3 @@ TEST_CASE("event loop: posts from many threads all run, on the loop", "[async][l
   for (auto& poster : posters) poster.join();
   CHECK(ran == threads * each);
 }
-
-TEST_CASE("work_inbox: gives back in the order of posting", "[async][loop]") {
-  std::atomic<int> ran{0};
-  counter a{ran}, b{ran}, c{ran};
-  felix::detail::work_inbox inbox;
-  felix::detail::work_list list;
-  CHECK(inbox.push(a));
-  CHECK_FALSE(inbox.push(b));
-  CHECK_FALSE(inbox.push(c));
-  CHECK(inbox.take(list));
-  CHECK_FALSE(inbox.take(list));
-  CHECK(list.pop_front() == &a);
-  CHECK(list.pop_front() == &b);
-  CHECK(list.pop_front() == &c);
-  CHECK(list.pop_front() == nullptr);
-}

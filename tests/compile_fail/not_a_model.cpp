@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Only a model can be limited: complete(chat_request) returns task<chat_response>.
-// EXPECT: no match for .operator|invalid operands
+// EXPECT: no match for|invalid operands
 #include <felix/llm/limited.hpp>
 
 struct oracle {

@@ -8,6 +8,7 @@
 #include <felix/agent/motion.hpp>
 #include <felix/agent/prompt.hpp>
 #include <felix/agent/random.hpp>
+#include <felix/agent/session_result.hpp>
 #include <felix/agent/team.hpp>
 #include <felix/async/as_result.hpp>
 #include <felix/async/event.hpp>
@@ -37,64 +38,12 @@
 
 namespace felix::inline v1 {
 
-/// What happens in a session, for whoever shows it.
-struct session_event {
-  enum class kind : unsigned char {
-    stage_started,
-    stage_ended,
-    stage_failed,   ///< the agent takes part no longer
-    stage_dropped,  ///< no tokens were left for it
-    accepted,       ///< a synthesis was good enough: the team's work ends
-    final_started,
-    final_ended,
-    final_failed
-  };
-  kind what = kind::stage_started;
-  agent_id agent = {};
-  role_id role = {};
-  int stage = 0;
-  tick_count tick = 0;
-  token_count tokens = 0;    ///< of an answer, prompt included
-  double confidence = 0;     ///< of an answer
-  std::string message = {};  ///< of a failure
-};
-
 struct session_options {
   std::uint64_t seed = 0;            ///< of spawn times, velocities and each request
   double simulation_time = 1.0;      ///< logical time; the last tick is this / 0.05. Above 0
   std::size_t window = 8;            ///< stage k builds on what stages up to k - window have found; at least 1
   double accepted_confidence = 0.8;  ///< a synthesis this good ends the team's work
   std::function<void(const session_event&)> on_event = {};  ///< on the loop's thread; must not throw
-};
-
-/// An agent of a session, afterwards.
-struct agent_report {
-  enum class state : unsigned char { waiting, active, completed, failed };
-  agent_id id = {};
-  role_id role = {};
-  std::string focus = {};
-  double spawn_time = 0;
-  int stages = 0;  ///< answers, the final text included
-  token_usage usage = {};
-  state last_state = state::waiting;
-};
-
-/// What a session has brought.
-struct session_result {
-  std::string task = {};
-  std::string final_text = {};  ///< empty until there is any text
-  bool complete = false;        ///< the final text is what it was meant to be; else it is the best text so far
-  bool accepted = false;        ///< a synthesis ended the team's work early
-  std::vector<contribution> contributions = {};  ///< in the order of the stages, the final text's parts last
-  std::vector<post_message> messages = {};
-  std::vector<agent_report> agents = {};
-  token_usage usage = {};  ///< of all answers
-  int requests = 0;        ///< sent, whatever came of them
-  int failed = 0;
-  int dropped = 0;  ///< stages that no tokens were left for
-  std::vector<request_span> timeline = {};
-  std::chrono::nanoseconds team_duration{0};  ///< from the first request to the beginning of the final text
-  std::chrono::nanoseconds duration{0};       ///< from the first request to the end
 };
 
 /// Runs a team over logical time to a final text.

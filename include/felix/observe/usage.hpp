@@ -2,7 +2,7 @@
 // observe: what a run has used, as text for people.
 #pragma once
 
-#include <felix/agent/session.hpp>
+#include <felix/agent/session_result.hpp>
 #include <felix/budget/ledger.hpp>
 
 #include <fmt/format.h>

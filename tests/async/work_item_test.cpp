@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: MIT
+#include <felix/async/work_item.hpp>
+
+#include <felix/async/detail/work_queue.hpp>
+#include "support/catch.hpp"
+
+#include <memory>
+#include <thread>
+#include <vector>
+
+namespace {
+
+struct noting : felix::work_item {
+  explicit noting(std::vector<int>& log, int number) noexcept : work_item{&run}, into{log}, what{number} {}
+  static void run(work_item& self) { static_cast<noting&>(self).into.push_back(static_cast<noting&>(self).what); }
+  std::vector<int>& into;
+  int what;
+};
+
+}  // namespace
+
+TEST_CASE("work_item: runs its function with itself", "[async][work_item]") {
+  std::vector<int> log;
+  noting item{log, 7};
+  item();
+  CHECK(log == std::vector{7});
+}
+
+TEST_CASE("work_inbox: gives back in the order of posting, and tells whether it was empty", "[async][work_item]") {
+  std::vector<int> log;
+  noting a{log, 1}, b{log, 2}, c{log, 3};
+  felix::detail::work_inbox inbox;
+  felix::detail::work_list list;
+  CHECK(inbox.push(a));
+  CHECK_FALSE(inbox.push(b));
+  CHECK_FALSE(inbox.push(c));
+  CHECK(inbox.take(list));
+  CHECK_FALSE(inbox.take(list));
+  while (felix::work_item* const next = list.pop_front()) (*next)();
+  CHECK(log == std::vector{1, 2, 3});
+  CHECK(list.empty());
+  CHECK(inbox.push(a));
+}
+
+TEST_CASE("work_inbox: what several threads post is all there, and each thread's in its order", "[async][work_item]") {
+  constexpr int threads = 4, each = 1'000;
+  std::vector<int> log;
+  std::vector<std::unique_ptr<noting>> items;
+  for (int i = 0; i < threads * each; ++i) items.push_back(std::make_unique<noting>(log, i));
+  felix::detail::work_inbox inbox;
+  std::vector<std::thread> posters;
+  for (int t = 0; t < threads; ++t) {
+    posters.emplace_back([&, t] {
+      for (int i = 0; i < each; ++i) inbox.push(*items[static_cast<std::size_t>(t * each + i)]);
+    });
+  }
+  felix::detail::work_list list;
+  while (log.size() < items.size()) {
+    inbox.take(list);
+    while (felix::work_item* const next = list.pop_front()) (*next)();
+  }
+  for (auto& poster : posters) poster.join();
+  std::vector<int> last(threads, -1);
+  for (const int number : log) {
+    CHECK(number > last[static_cast<std::size_t>(number / each)]);
+    last[static_cast<std::size_t>(number / each)] = number;
+  }
+}
