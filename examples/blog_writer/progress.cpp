@@ -23,7 +23,7 @@ std::string describe(const felix::session_event& event) {
       return fmt::format("stage {} at tick {}: {} tokens, confidence {:.2f}", event.stage, event.tick, event.tokens,
                          event.confidence);
     case kind::stage_failed: return fmt::format("stage {} failed: {}", event.stage, event.message);
-    case kind::stage_dropped: return fmt::format("rests from tick {} on: no tokens are left for it", event.tick);
+    case kind::stage_dropped: return fmt::format("rests from tick {} on: {}", event.tick, event.message);
     case kind::accepted:
       return fmt::format("accepted with confidence {:.2f}: the team's work is done", event.confidence);
     case kind::final_started: return "writes the final text …";

@@ -562,3 +562,32 @@ TEST_CASE("session: a writer that has failed writes the final text only when no 
     }
   }
 }
+
+TEST_CASE("session: runs once, and says so", "[agent][session]") {
+  felix::simulated_loop loop;
+  felix::scripted_model script{loop};
+  felix::normal_budget budget;
+  felix::session session{script, felix::teams::simple(), budget, {.seed = 1}};
+  loop.run(session.run("Write about tea"));
+  CHECK_THROWS_WITH(loop.run(session.run("Write about tea")), ContainsSubstring("has run already"));
+}
+
+TEST_CASE("session: answers that report no tokens cost none, and drop no stage", "[agent][session]") {
+  struct free_of_charge {
+    felix::scripted_model& inner;
+    felix::task<felix::chat_response> complete(chat_request r) {
+      auto answer = co_await inner.complete(std::move(r));
+      answer.usage({});
+      co_return answer;
+    }
+  };
+  felix::simulated_loop loop;
+  felix::scripted_model script{loop};
+  script.on("").compute(answer_to);
+  free_of_charge llm{script};
+  felix::normal_budget budget;
+  felix::session session{llm, felix::teams::medium(), budget, {.seed = 1}};
+  const auto result = loop.run(session.run("Write about tea"));
+  CHECK(result.complete);
+  CHECK(result.dropped == 0);
+}

@@ -132,3 +132,13 @@ TEST_CASE("event loop: posts from many threads all run, on the loop", "[async][l
   for (auto& poster : posters) poster.join();
   CHECK(ran == threads * each);
 }
+
+TEST_CASE("event loop: can be used again after shut_down", "[async][loop]") {
+  felix::simulated_loop loop;
+  int cancelled = 0;
+  loop.spawn(felix::sleep_for(1h), [&](felix::result<void> r) { cancelled += !r; });
+  loop.shut_down();
+  CHECK(cancelled == 1);
+  loop.run(felix::sleep_for(1s));
+  CHECK(loop.now() == felix::simulated_loop::start + 1s);
+}

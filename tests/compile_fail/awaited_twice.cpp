@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // A task is awaited once, so it is awaited as an rvalue.
-// EXPECT: discards qualifiers|await_ready
+// EXPECT: deleted
 #include <felix/async/task.hpp>
 
 #include <utility>

@@ -54,10 +54,11 @@ struct session_options {
 /// runs in between counts as reserved. A stage that cannot be afforded so waits for one more stage to settle, in order,
 /// and is dropped when none is left. So how many requests run at once changes the time and nothing else: the same seed
 /// and answers give the same session, bit for bit.
-/// The tokens of the final text are set aside before the first request. Prompts are strict under a hard budget.
+/// The tokens of the final text are set aside before the first request. Prompts are strict under a hard budget. The agents
+/// whose role is named "synthesis" write it; a team without one gets synthesis_001 for that.
 /// Threads:  one loop. A session runs once.
 /// Stop:     run throws `cancelled`; so_far() then has the best text there is. Requests in flight are closed.
-/// Throws:   budget_exceeded when the budget cannot pay for a final text, error (invalid_argument) for an empty task,
+/// Throws:   budget_exceeded when the budget cannot pay for a final text, error (invalid_argument) for an empty task and a second run,
 ///           and what the last request threw when there is no text at all. The failure of an agent ends that agent.
 /// Lifetime: the model and the budget outlive it.
 class session {
@@ -86,7 +87,8 @@ class session {
   session(session&&) = delete;
 
   task<session_result> run(std::string task) {
-    assert(result_.task.empty() && "felix::session: it runs once; make another one");
+    if (!result_.task.empty())
+      throw error{errc::invalid_argument, "session: it has run already; make another one for another task"};
     if (task.find_first_not_of(" \t\r\n") == std::string::npos)
       throw error{errc::invalid_argument, "session: the task is empty; say what the team is to write about"};
     result_.task = std::move(task);
@@ -128,6 +130,7 @@ class session {
     chat_request request = {};
     prompt_size size = {};
     token_count planned_prompt = 0;
+    token_count worst = 0;  // of prompt and answer
     std::optional<ledger::reservation> reservation = {};
     result<chat_response> answer = result<chat_response>::failure(nullptr);
     std::chrono::steady_clock::time_point begin = {}, end = {};
@@ -186,7 +189,10 @@ class session {
       running_stage* const next = first_that_may_help(stage, missing);
       if (next == nullptr) {
         if (reserve(stage, readable, reservation_size::what_is_left) == shortage::none) break;
-        tell(session_event::kind::stage_dropped, stage);
+        tell(session_event::kind::stage_dropped, stage, 0, 0,
+             missing == shortage::of_agent  ? "the agent has used its allotment"
+             : missing == shortage::of_role ? "its role has used its share of the cap"
+                                            : "the session's cap leaves no room");
         ++result_.dropped;
         stages_.pop_back();
         co_return;
@@ -239,6 +245,7 @@ class session {
       return shortage::of_session;
     auto granted = budget_.try_reserve(request_for(stage, answer, size));
     if (!granted) return shortage::of_session;
+    stage.worst = worst;
     unproven_ += worst;
     accept(stage, std::move(*granted));
     // Strict runs are short and all of one urgency; in others an agent's late stages give way to the first of others.
@@ -346,7 +353,10 @@ class session {
       span.failure = stage.answer.message();
       account_failure(stage, who);
     }
-    if (!stage.about.final_text) shares_->add(who.agent.role().name, span.usage.total_tokens - held_by(stage));
+    if (!stage.about.final_text) {
+      shares_->add(who.agent.role().name, span.usage.total_tokens - held_by(stage));
+      unproven_ += span.usage.total_tokens - stage.worst;
+    }
     result_.timeline.push_back(std::move(span));
     return made;
   }
@@ -649,7 +659,7 @@ class session {
   prompt_estimator estimator_;  // learns in the order of the view
   std::optional<detail::role_shares> shares_;
   std::optional<ledger::set_aside> aside_;
-  token_count unproven_ = 0;          // sent, at its worst; looked at until the first answer
+  token_count unproven_ = 0;          // spent, and in flight at its worst; until the first answer
   std::size_t parts_ = 1;             // of the final text
   std::deque<running_stage> stages_;  // sent ones, by index
   std::size_t first_open_ = 0;        // the first in stages_ that is not part of the view

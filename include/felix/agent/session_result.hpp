@@ -21,7 +21,7 @@ struct session_event {
     stage_started,
     stage_ended,
     stage_failed,   ///< the agent takes part no longer
-    stage_dropped,  ///< no tokens were left for it
+    stage_dropped,  ///< no tokens were left for it; `message` says whose
     accepted,       ///< a synthesis was good enough: the team's work ends
     final_started,
     final_ended,
@@ -34,7 +34,7 @@ struct session_event {
   tick_count tick = 0;
   token_count tokens = 0;    ///< of an answer, prompt included
   double confidence = 0;     ///< of an answer
-  std::string message = {};  ///< of a failure
+  std::string message = {};  ///< of a failure, or why a stage was dropped
 };
 
 /// An agent of a session, afterwards.

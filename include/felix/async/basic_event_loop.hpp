@@ -98,8 +98,9 @@ class basic_event_loop : public scheduler {
     return std::move(outcome).value();
   }
 
-  /// Starts `work` now; it belongs to the loop. `on_done(result<T>)` is called on the loop when it has ended, and must
-  /// not throw. Drive the loop with run() or poll().
+  /// Starts `work` now: it runs inside spawn until it first suspends. It belongs to the loop. `on_done(result<T>)` is
+  /// called on the loop when it has ended (inside spawn, if it never suspends), and must not throw. Drive the loop with
+  /// run() or poll().
   template <class T, std::invocable<result<T>> OnDone>
   void spawn(task<T> work, OnDone on_done, stop_token stop = {}) {
     const root started = root_of(std::move(work), std::move(on_done));
@@ -108,17 +109,20 @@ class basic_event_loop : public scheduler {
     detail::driver::resume(started.coroutine);
   }
 
-  /// Does everything that can be done now, and never blocks: for applications with a loop of their own.
+  /// Does everything that can be done now, and never blocks: for applications with a loop of their own. It goes on while
+  /// anything is ready, so coroutines that wake each other without end keep it.
   void poll() {
     while (turn(waiting::refused)) {}
   }
 
-  /// Asks everything that was spawned to stop, and runs the loop until it has ended.
+  /// Asks everything that was spawned to stop, and runs the loop until it has ended; each on_done is called, with
+  /// `cancelled` where the task was waiting. The loop can be used again afterwards.
   void shut_down() {
-    shut_down_.request_stop();
+    shut_down_->request_stop();
     while (!spawned_.empty()) {
       if (!turn(waiting::allowed)) std::terminate();  // a coroutine ignores its stop token: joining would hang for ever
     }
+    shut_down_.emplace();
   }
 
   [[nodiscard]] time_point now() const noexcept override { return clock_.now(); }
@@ -188,7 +192,7 @@ class basic_event_loop : public scheduler {
         context_ = {&loop, stop_.get_token()};
         loop_ = &loop;
         loop.spawned_.push_back(*this);
-        on_shut_down_.emplace(loop.shut_down_.get_token(), detail::stop_forward{stop_});
+        on_shut_down_.emplace(loop.shut_down_->get_token(), detail::stop_forward{stop_});
         on_stop_.emplace(stop, detail::stop_forward{stop_});
       }
 
@@ -278,7 +282,7 @@ class basic_event_loop : public scheduler {
   std::mutex timers_mutex_;
   detail::timer_heap timers_;
   detail::intrusive_list<typename root::promise_type> spawned_;
-  stop_source shut_down_;
+  std::optional<stop_source> shut_down_{std::in_place};  // a new one after each shut_down()
 };
 
 /// Real time.

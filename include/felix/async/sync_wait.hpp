@@ -46,6 +46,8 @@ class thread_reactor {
 /// Runs `work` on this thread, in a small loop of its own with timers, and gives its value or throws its exception.
 ///     int n = felix::sync_wait(four());
 /// Throws deadlock_error when a loop runs on this thread already: it could not go on until this returns.
+/// What another loop has to do is done only while some thread drives that loop: a request of a client whose loop nobody
+/// runs waits for ever. Use the loop's own run() for it.
 template <class T>
 T sync_wait(task<T> work, stop_token stop = {}) {
   if (detail::running_loop() != nullptr)

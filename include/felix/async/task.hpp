@@ -126,6 +126,7 @@ class [[nodiscard("a task does nothing until it is awaited, or given to run, spa
   };
 
   /// Once, on an rvalue: `co_await f()` or `co_await std::move(t)`.
+  awaiter operator co_await() & = delete;  // a named task is awaited by `co_await std::move(t)`
   awaiter operator co_await() && noexcept {
     assert(coroutine_ && "felix::task: awaited twice, or moved from");
     return awaiter{std::exchange(coroutine_, nullptr)};

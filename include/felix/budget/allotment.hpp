@@ -11,7 +11,7 @@ namespace felix::inline v1 {
 
 /// Answer tokens of one agent of a role: what max_tokens can enforce. Prompts count against the session's cap only.
 struct allotment {
-  token_count base_tokens = 0;       ///< in all its stages
+  token_count base_tokens = 0;       ///< in all its stages; a session's final text comes on top, from the session's cap
   token_count stage_max_tokens = 0;  ///< in one stage, before the taper
 };
 

@@ -127,7 +127,10 @@ static_assert(model<client>);
 
 /// `fmt::print("{}\n", llm.usage_stats())`
 template <>
-struct fmt::formatter<felix::client_usage> : fmt::formatter<std::string> {
+struct fmt::formatter<felix::client_usage> {
+  // Without a base class: g++ 12 warns of fmt's own string formatter at -O3.
+  constexpr auto parse(fmt::format_parse_context& context) { return context.begin(); }
+
   template <class Context>
   auto format(const felix::client_usage& usage, Context& context) const {
     const auto seconds = [](std::chrono::nanoseconds d) { return std::chrono::duration<double>(d).count(); };

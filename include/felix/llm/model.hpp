@@ -13,6 +13,8 @@
 namespace felix::inline v1 {
 
 /// Anything with `task<chat_response> complete(chat_request)`: a server, a script, or a layer around another model.
+/// Take the request by value, not by reference: the task starts when the argument of the call is gone. Report the usage
+/// that the answer has cost; a layer that answers by itself (a cache) repeats that of the answer it kept.
 template <class M>
 concept model = requires(M& m, chat_request request) {
   { m.complete(std::move(request)) } -> std::same_as<task<chat_response>>;
@@ -23,7 +25,8 @@ class model_ref {
  public:
   template <model M>
     requires(!std::same_as<std::remove_cv_t<M>, model_ref>)
-  model_ref(M& referred) noexcept : object_{std::addressof(referred)}, complete_{&call<M>} {}
+  model_ref(M& referred) noexcept
+      : object_{const_cast<void*>(static_cast<const volatile void*>(std::addressof(referred)))}, complete_{&call<M>} {}
 
   task<chat_response> complete(chat_request request) { return complete_(object_, std::move(request)); }
 

@@ -12,7 +12,10 @@
 
 /// `fmt::print("{}\n", budget.system_status())`: the session, then a line a role.
 template <>
-struct fmt::formatter<felix::budget_status> : fmt::formatter<std::string> {
+struct fmt::formatter<felix::budget_status> {
+  // Without a base class: g++ 12 warns of fmt's own string formatter at -O3.
+  constexpr auto parse(fmt::format_parse_context& context) { return context.begin(); }
+
   template <class Context>
   auto format(const felix::budget_status& status, Context& context) const {
     auto out = fmt::format_to(context.out(), "{} of {} tokens used, {} reserved, {} left", status.settled, status.cap,
@@ -29,7 +32,10 @@ struct fmt::formatter<felix::budget_status> : fmt::formatter<std::string> {
 
 /// `fmt::print("{}\n", result)`: one line.
 template <>
-struct fmt::formatter<felix::session_result> : fmt::formatter<std::string> {
+struct fmt::formatter<felix::session_result> {
+  // Without a base class: g++ 12 warns of fmt's own string formatter at -O3.
+  constexpr auto parse(fmt::format_parse_context& context) { return context.begin(); }
+
   template <class Context>
   auto format(const felix::session_result& result, Context& context) const {
     const auto seconds = [](std::chrono::nanoseconds d) { return std::chrono::duration<double>(d).count(); };
