@@ -216,7 +216,8 @@ TEST_CASE("session: stages stand at the spawn tick and every fourth after it", "
   }
 }
 
-TEST_CASE("session: a short simulation time shrinks spawn times; there is a text all the same", "[agent][session]") {
+TEST_CASE("session: a short simulation time shrinks spawn times, and there is a text all the same",
+          "[agent][session]") {
   for (double time : {0.01, 0.05, 0.3, 0.5}) {
     CAPTURE(time);
     const auto got = run<felix::normal_budget>(felix::teams::medium(), 4, {.seed = 1, .simulation_time = time});
@@ -237,7 +238,7 @@ TEST_CASE("session: a synthesis that is good enough ends the team's work early, 
              run<felix::normal_budget>(felix::teams::simple(), 1, {.seed = 4, .accepted_confidence = 0.6}).result);
 }
 
-TEST_CASE("session: an agent whose call fails is failed; the others and the text go on", "[agent][session]") {
+TEST_CASE("session: an agent whose call fails is failed, and the others and the text go on", "[agent][session]") {
   felix::simulated_loop loop;
   felix::scripted_model script{loop};
   script.on("You are the analysis").fail(felix::api_error{"no", {.status = 400}}).after(1s);
@@ -273,7 +274,7 @@ TEST_CASE("session: a failure that may have cost tokens is charged", "[agent][se
   CHECK(status.reserved == 0);
 }
 
-TEST_CASE("session: a final text that fails once is tried again; when it fails for good, the best text stands in",
+TEST_CASE("session: a final text that fails once is tried again, and when it fails for good, the best text stands in",
           "[agent][session]") {
   felix::simulated_loop loop;
   felix::scripted_model script{loop};
@@ -302,7 +303,8 @@ TEST_CASE("session: when nothing answers, the reason comes out", "[agent][sessio
   CHECK(budget.system_status().settled == 0);
 }
 
-TEST_CASE("session: a stop ends it with the best text so far; no slot and no token stays taken", "[agent][session]") {
+TEST_CASE("session: a stop ends it with the best text so far, and no slot and no token stays taken",
+          "[agent][session]") {
   const auto after = GENERATE(0ms, 100ms, 2500ms, 9s, 16s, 24s);
   CAPTURE(after.count());
   felix::simulated_loop loop;

@@ -82,7 +82,7 @@ TEST_CASE("event: set from another thread wakes a waiting one", "[async][event]"
   }
 }
 
-TEST_CASE("event: set and stop race from two threads; the wait ends exactly once", "[async][event]") {
+TEST_CASE("event: set and stop race from two threads, and the wait ends exactly once", "[async][event]") {
   for (int round = 0; round < 200; ++round) {
     felix::event event;
     felix::stop_source stop;

@@ -123,7 +123,7 @@ TEST_CASE("priority_semaphore: several threads never exceed the limit and lose n
   CHECK(slots.in_use() == 0);
 }
 
-TEST_CASE("priority_semaphore: stops race with releases from other threads; no permit is lost",
+TEST_CASE("priority_semaphore: stops race with releases from other threads, and no permit is lost",
           "[async][priority_semaphore]") {
   for (int round = 0; round < 100; ++round) {
     felix::priority_semaphore slots{1};

@@ -73,7 +73,7 @@ TEST_CASE("stop_source: deregistering waits for a callback that runs on another 
   }
 }
 
-TEST_CASE("stop_source: registering races with a request; each callback runs exactly once or is gone",
+TEST_CASE("stop_source: registering races with a request, and each callback runs exactly once or is gone",
           "[async][stop_token]") {
   for (int round = 0; round < 200; ++round) {
     felix::stop_source source;

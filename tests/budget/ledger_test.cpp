@@ -159,7 +159,7 @@ TEST_CASE("ledger: a role's share is the sum of its agents'", "[budget][ledger]"
   other.release();
 }
 
-TEST_CASE("ledger: unsettled, it charges everything; released, nothing; each once", "[budget][ledger]") {
+TEST_CASE("ledger: unsettled, it charges everything, and released, nothing, and each once", "[budget][ledger]") {
   const auto kind = GENERATE(cap_kind::hard, cap_kind::planned);
   plain_ledger budget{kind, 1'000};
   SECTION("dropped") {
@@ -528,7 +528,7 @@ TEST_CASE("set_aside: a hard cap keeps its planned sum too", "[budget][ledger]")
   fits->release();
 }
 
-TEST_CASE("set_aside: grows and shrinks; what does not fit changes nothing", "[budget][ledger]") {
+TEST_CASE("set_aside: grows and shrinks, and what does not fit changes nothing", "[budget][ledger]") {
   const auto kind = GENERATE(cap_kind::hard, cap_kind::planned);
   plain_ledger budget{kind, 1'000};
   auto held = budget.reserve(request(200, 200, 100));
@@ -905,7 +905,7 @@ int watch(const plain_ledger& budget, const std::atomic<bool>& done, int& looks)
 
 }  // namespace
 
-TEST_CASE("ledger: four threads reserve, settle, drop and release; the invariant holds at every instant",
+TEST_CASE("ledger: four threads reserve, settle, drop and release, and the invariant holds at every instant",
           "[budget][ledger][threads]") {
   plain_ledger budget{cap_kind::hard, 60'000};
   budget.allotment = {.base_tokens = 30'000, .stage_max_tokens = 80};

@@ -48,7 +48,7 @@ TEST_CASE("role_id: no name is empty, and equals every other way to say so", "[b
   CHECK(none < role_id{"a"});
 }
 
-TEST_CASE("role_id: up to 31 bytes fit; one more is refused, never cut", "[budget][role_id]") {
+TEST_CASE("role_id: up to 31 bytes fit, and one more is refused, never cut", "[budget][role_id]") {
   const std::string fits(31, 'x');
   CHECK(role_id{fits}.name() == fits);
   CHECK(agent_id{fits}.name() == fits);

@@ -69,7 +69,7 @@ int exit_of(std::vector<std::string> arguments, const std::string& expected_erro
 
 }  // namespace
 
-TEST_CASE("blog_writer: the same seed is the same run, at any limit; the server's count is ours",
+TEST_CASE("blog_writer: the same seed is the same run, at any limit, and the server's count is ours",
           "[examples][blog_writer]") {
   const std::string complexity = GENERATE("simple", "medium", "complex");
   const bool strict = GENERATE(true, false);
@@ -152,7 +152,7 @@ TEST_CASE("blog_writer: what it saves and what it prints agree", "[examples][blo
   CHECK_THAT(blog.err(), ContainsSubstring("research_001") && !ContainsSubstring("\x1b"));  // no terminal: plain lines
 }
 
-TEST_CASE("blog_writer: without a seed one is drawn and shown; it repeats the run", "[examples][blog_writer]") {
+TEST_CASE("blog_writer: without a seed one is drawn and shown, and it repeats the run", "[examples][blog_writer]") {
   model_server::server server{{.speed = 5000}};
   const auto first = saved(server.url(), "Write about tea", {"--complexity", "simple"});
   const auto again =
@@ -241,7 +241,7 @@ TEST_CASE("blog_writer: a key never appears, even when the server writes it into
   CHECK_THAT(blog.err() + blog.out() + content_of(folder / "o.json"), !ContainsSubstring(key));
 }
 
-TEST_CASE("blog_writer: when every chat fails, status 1 and the reason; nothing is written over",
+TEST_CASE("blog_writer: when every chat fails, status 1 and the reason, and nothing is written over",
           "[examples][blog_writer]") {
   const auto how = GENERATE(felix::test::reply::ending::keep_alive, felix::test::reply::ending::cut,
                             felix::test::reply::ending::reset);

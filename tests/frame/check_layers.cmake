@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # cmake -DROOT=<tree> -P: who may include what in include/felix, that felix.hpp names every public header, how files
-# open, and what lies at the top of the tree. Each complaint: file:line, what is wrong, what to do.
+# open, how tests are called, and what lies at the top of the tree. Each complaint: file:line, what is wrong, what to do.
 cmake_minimum_required(VERSION 3.25)
 include("${CMAKE_CURRENT_LIST_DIR}/source_lines.cmake")
 
@@ -133,6 +133,18 @@ foreach(folder IN ITEMS include tests examples benchmarks)
     file(READ "${ROOT}/${source}" opening LIMIT ${licence_length})
     if(NOT opening STREQUAL licence)
       complain("${source}:1: does not begin with the licence; the first line is // SPDX-License-Identifier: MIT")
+    endif()
+  endforeach()
+endforeach()
+
+file(GLOB_RECURSE tests RELATIVE "${ROOT}" "${ROOT}/tests/*_test.cpp")
+foreach(test IN LISTS tests)
+  source_lines("${ROOT}/${test}" lines)
+  set(number 0)
+  foreach(line IN LISTS lines)
+    math(EXPR number "${number} + 1")
+    if(line MATCHES "TEST_CASE[A-Z_]*\\([^\"]*\"[^\"]*${felix_semicolon}")
+      complain("${test}:${number}: Catch2 2.13 would split this name at its semicolon, and run nothing; write a comma")
     endif()
   endforeach()
 endforeach()

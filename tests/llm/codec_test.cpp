@@ -50,7 +50,7 @@ TEST_CASE("codec: what is written can be read back by the parser", "[llm][codec]
   CHECK(root["stream"].get_bool().value() == false);
 }
 
-TEST_CASE("codec: what was not asked for is not sent; no messages are refused", "[llm][codec]") {
+TEST_CASE("codec: what was not asked for is not sent, and no messages are refused", "[llm][codec]") {
   const auto body = codec::encode(felix::chat_request{}.user("x"), "m");
   CHECK(body == R"({"model":"m","messages":[{"role":"user","content":"x"}],"stream":false})");
   CHECK_THAT(codec::encode(felix::chat_request{}.user("x").model("other"), "m"),

@@ -67,7 +67,7 @@ TEST_CASE("limited: the wait is told, and a failure gives the slot back", "[llm]
   CHECK(llm.status().in_use == 0);
 }
 
-TEST_CASE("limited: a stop while waiting leaves the queue; one in flight gives its slot back", "[llm][limited]") {
+TEST_CASE("limited: a stop while waiting leaves the queue, and one in flight gives its slot back", "[llm][limited]") {
   felix::simulated_loop loop;
   felix::scripted_model script{loop};
   script.on("").reply("ok").after(1h);

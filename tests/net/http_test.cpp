@@ -63,7 +63,7 @@ TEST_CASE("http: POSTs the body and the headers, and gives back status, headers 
   CHECK(seen.body.size() == 100'000);
 }
 
-TEST_CASE("http: a status is not an error of the transport; a redirect is not followed", "[net][http]") {
+TEST_CASE("http: a status is not an error of the transport, and a redirect is not followed", "[net][http]") {
   fault_server server{[](const felix::test::request& r) {
     if (r.target == "/evil") return felix::test::http(200, "stolen");
     return felix::test::http(307, "", {{"Location", "/evil"}});
@@ -230,7 +230,7 @@ TEST_CASE("http: a stop that came before costs nothing and sends nothing", "[net
   CHECK(server.connections() == 0);
 }
 
-TEST_CASE("http: stops race with answers; each request ends exactly once", "[net][http]") {
+TEST_CASE("http: stops race with answers, and each request ends exactly once", "[net][http]") {
   fault_server server{[](const felix::test::request&) { return felix::test::http(200, "ok"); }};
   felix::event_loop loop;
   felix::http_client http{loop};

@@ -53,7 +53,7 @@ TEST_CASE("timeline: gives back each span as it was, in the order of recording",
   CHECK(kept.spans().size() == 3);
 }
 
-TEST_CASE("timeline: four threads record while another reads; nothing is lost, each one's order stays",
+TEST_CASE("timeline: four threads record while another reads, and nothing is lost, each one's order stays",
           "[telemetry][timeline][threads]") {
   constexpr int each = 500;
   timeline kept;
