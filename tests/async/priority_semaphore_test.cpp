@@ -10,7 +10,6 @@
 
 #include <atomic>
 #include <coroutine>
-#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -148,10 +147,11 @@ TEST_CASE("priority_semaphore: a permit freed between await_ready and await_susp
   felix::priority_semaphore slots{1};
   auto first = slots.acquire();
   REQUIRE(first.await_ready());
-  std::optional<felix::priority_semaphore::permit> held{first.await_resume()};
   auto second = slots.acquire();
-  REQUIRE_FALSE(second.await_ready());
-  held.reset();
+  {
+    const auto held = first.await_resume();
+    REQUIRE_FALSE(second.await_ready());
+  }
   CHECK_FALSE(second.await_suspend(std::noop_coroutine()));
   {
     const auto permit = second.await_resume();
