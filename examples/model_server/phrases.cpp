@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// model_server: the word banks. {s} may be singular or plural: it stands behind a preposition or a verb that has no form.
+// model_server: the sentences. {s} may be singular or plural: it stands behind a preposition, or where no verb is bent.
 #include "model_server/phrases.hpp"
 
 namespace model_server::detail::phrases {
@@ -200,7 +200,7 @@ constexpr sv cost_texts[] = {
     "Some costs of {s} can be planned, in particular those for {a}; others, such as {risk}, cannot.",
     "Cheap solutions exist, but they move the burden to {actor}.",
     "A fair comparison counts the years of upkeep, not only the first invoice.",
-    "Whoever saves on {a} should say so, because {risk} is where the bill arrives.",
+    "Whoever saves on {a} should say so, because the bill arrives in the form of {risk}.",
 };
 constexpr sv next_headings[] = {"What to Do Next", "Practical Steps", "A Way Forward"};
 constexpr sv next_texts[] = {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// model_server: the thread behind the slots. It waits in one epoll for the next deadline and for clients that leave: MHD
-// does not see a suspended connection close.
+// model_server: the thread behind the slots. It waits in one epoll for the next deadline and for clients that leave:
+// MHD does not see a suspended connection close.
 #include "model_server/slots.hpp"
 
 #include <microhttpd.h>
@@ -245,8 +245,8 @@ void slots::arm() {
   ::timerfd_settime(timer_.get(), TFD_TIMER_ABSTIME, &when, nullptr);
 }
 
-// Edge-triggered: it is told once that the client has closed, even if that was before. If the kernel refuses, MHD notices
-// when it next writes.
+// Edge-triggered: it is told once that the client has closed, even if that was before. If the kernel refuses, MHD
+// notices when it next writes.
 void slots::watch(ticket& entered) {
   const MHD_ConnectionInfo* const info = MHD_get_connection_info(entered.connection, MHD_CONNECTION_INFO_CONNECTION_FD);
   epoll_event event{};

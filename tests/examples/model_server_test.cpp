@@ -10,13 +10,14 @@
 #include <curl/curl.h>
 #include <nlohmann/json.hpp>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <limits>
 #include <memory>
-#include <numeric>
 #include <set>
 #include <stdexcept>
 #include <string>
@@ -37,7 +38,9 @@ namespace {
 
 model_server::request ask(const std::string& role, const std::string& user, std::int64_t max_tokens = 200) {
   model_server::request asked;
-  asked.messages = {{"system", "You are the " + role + " of a team. Structure it for the synthesis."}, {"user", user}};
+  // The first role that is named counts; a general agent hears of none.
+  const std::string rest = role.starts_with("general") ? "" : " Structure it for the synthesis.";
+  asked.messages = {{"system", "You are the " + role + " of a team." + rest}, {"user", user}};
   asked.max_tokens = max_tokens;
   return asked;
 }
@@ -87,8 +90,11 @@ TEST_CASE("model_server: the text is a function of the request and the server's 
   changed.temperature = 0.5;
   CHECK(text_of(asked) != text_of(changed));
   changed = asked;
-  changed.messages[1].role = "assistant";
+  changed.messages.push_back({"assistant", "Hm."});
+  auto other_role = changed;
+  other_role.messages.back().role = "tool";
   CHECK(text_of(asked) != text_of(changed));
+  CHECK(text_of(changed) != text_of(other_role));
 }
 
 TEST_CASE("model_server: a role has its form, names the subject and picks up findings", "[examples][model_server]") {
@@ -123,10 +129,36 @@ TEST_CASE("model_server: roles fill most of max_tokens and are not cut", "[examp
   CHECK(answer.completion_tokens * 10 >= max_tokens * 7);
 }
 
+TEST_CASE("model_server: without max_tokens, texts end by themselves", "[examples][model_server]") {
+  auto asked = ask("synthesis agent", "Topic: AI safety");
+  asked.max_tokens.reset();
+  const auto draft = simulate(asked, 0);
+  asked.messages[1].content += "\nWrite the final text.";
+  const auto post = simulate(asked, 0);
+  CHECK((!draft.cut && draft.completion_tokens <= 600));
+  CHECK((!post.cut && post.completion_tokens > 600 && post.completion_tokens <= 900));
+}
+
+TEST_CASE("model_server: a long list does not repeat itself", "[examples][model_server]") {
+  const auto role = GENERATE(as<std::string>{}, "research agent", "general agent");
+  auto asked = ask(role, "Topic: AI safety", 2000);
+  asked.seed = GENERATE(range(0, 8));
+  const auto lines = lines_of(text_of(asked));
+  CHECK(lines.size() > 30);  // more than there are templates of a kind
+  std::set<std::string> seen;
+  for (const auto& line : lines) {
+    CAPTURE(line);
+    CHECK((line.empty() || seen.insert(line.substr(0, line.find(" (simulated"))).second));
+  }
+}
+
 TEST_CASE("model_server: a final text is a whole blog post from 150 tokens on", "[examples][model_server]") {
   const auto max_tokens = GENERATE(150, 170, 200, 300, 600, 900, 4000);
-  const auto topic = GENERATE(as<std::string>{}, "Write about AI safety", "Künstliche Intelligenz", "量子コンピュータ",
-                              "What is the best way to learn a language with little time and no teacher?");
+  const auto topic = GENERATE(
+      as<std::string>{}, "Write about AI safety", "Künstliche Intelligenz", "量子コンピュータ",
+      "What is the best way to learn a language with little time and no teacher?",
+      "the long and winding history of the railway timetables of Europe, their makers, their readers, and all the "
+      "people who missed a train because of them");
   const auto seed = GENERATE(range(0, 6));
   auto asked =
       ask("synthesis agent (focus: report)", "Topic: " + topic + "\nWrite the final text." + findings, max_tokens);
@@ -146,6 +178,10 @@ TEST_CASE("model_server: a final text is a whole blog post from 150 tokens on", 
       const auto sentence = line.substr(at, end - at);
       if (!sentence.empty()) CHECK(sentences.insert(sentence).second);
     }
+  }
+  for (const std::string template_text : {"None of this requires genius", "is paid for in time", "In conclusion, "}) {
+    const std::size_t first = answer.text.find(template_text);
+    CHECK((first == std::string::npos || answer.text.find(template_text, first + 1) == std::string::npos));
   }
   CHECK(headings.size() >= 4);  // three sections, and
   CHECK(headings.size() <= 6);
@@ -206,6 +242,7 @@ TEST_CASE("model_server: a topic comes through unbroken, but for control charact
                                "nbsp"));  // U+00A0 is next to the last control
   CHECK(is_utf8(text(std::string(300, 'x') + "量")));
   CHECK_THAT(text("\x01"), ContainsSubstring("this subject"));
+  CHECK_THAT(text(std::string(300, 'x')), !ContainsSubstring(std::string(61, 'x')));  // it stands in many sentences
 }
 
 // ---- the server -----------------------------------------------------------------------------------------------------
@@ -273,22 +310,38 @@ class raw_client {
     address.sin_family = AF_INET;
     address.sin_port = htons(server.port());
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    const timeval limit{.tv_sec = 10, .tv_usec = 0};  // a server that says nothing fails the test and does not hang it
+    ::setsockopt(socket_.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
     REQUIRE(::connect(socket_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0);
+    send(body);
+  }
+  void send(const std::string& body) const {
     const std::string all =
         "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" +
         body;
     REQUIRE(::send(socket_.get(), all.data(), all.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(all.size()));
   }
   void shut_sending_side() const { ::shutdown(socket_.get(), SHUT_WR); }
-  // Up to `end`, or all there is.
-  [[nodiscard]] std::string read_until(std::string_view end = "\x01") const {
+  [[nodiscard]] std::string read_until(std::string_view end) const {
     std::string text;
-    char byte = 0;
-    while (text.find(end) == std::string::npos && ::recv(socket_.get(), &byte, 1, 0) == 1) text += byte;
+    while (text.find(end) == std::string::npos && read_byte(text) == 1) {}
     return text;
+  }
+  // What was still to come, when the server has closed the connection; "silent" if it does not.
+  [[nodiscard]] std::string read_to_end() const {
+    std::string text;
+    ssize_t count = 1;
+    while (count == 1) count = read_byte(text);
+    return count == 0 || errno == ECONNRESET ? text : "silent";
   }
 
  private:
+  ssize_t read_byte(std::string& text) const {
+    char byte = 0;
+    const ssize_t count = ::recv(socket_.get(), &byte, 1, 0);
+    if (count == 1) text += byte;
+    return count;
+  }
   model_server::detail::descriptor socket_{::socket(AF_INET, SOCK_STREAM, 0)};
 };
 
@@ -331,11 +384,15 @@ TEST_CASE("model_server: answers what simulate() says, counts it, keeps the conn
   CHECK(again.new_connections == 0);
   CHECK(again.content()["choices"] == answer["choices"]);
   CHECK(again.content()["id"] != answer["id"]);
+  for (const int temperature : {0, 2})
+    CHECK(client.post(server.url() + "/chat/completions", chat_body("", 1, {{"temperature", temperature}})).status ==
+          200);
   const json stats = client.get(host_of(server) + "/stats").content();
-  CHECK(stats["requests"] == 2);
-  CHECK(stats["prompt_tokens"] == 2 * expected.prompt_tokens);
-  CHECK(stats["completion_tokens"] == 2 * expected.completion_tokens);
-  CHECK(stats["total_tokens"] == 2 * (expected.prompt_tokens + expected.completion_tokens));
+  const int others = 2 * (3 + 4);  // two empty prompts, and a token each
+  CHECK(stats["requests"] == 4);
+  CHECK(stats["prompt_tokens"] == 2 * expected.prompt_tokens + others);
+  CHECK(stats["completion_tokens"] == 2 * expected.completion_tokens + 2);
+  CHECK(stats["total_tokens"] == 2 * (expected.prompt_tokens + expected.completion_tokens) + others + 2);
   CHECK(stats["max_in_flight"] == 1);
   CHECK((stats["in_flight"] == 0 && stats["waiting"] == 0 && stats["cancelled"] == 0));
 }
@@ -501,27 +558,33 @@ TEST_CASE("model_server: no more requests than slots are generated, the others w
 
 TEST_CASE("model_server: twenty clients at once are all answered", "[examples][model_server]") {
   const model_server::server server{fast};
-  const int each = 5;
-  std::vector<std::int64_t> tokens(20);
+  constexpr std::size_t clients = 20;
+  constexpr int each = 6;
+  std::vector<std::vector<response>> answers(clients);
   std::vector<std::thread> threads;
-  for (std::size_t i = 0; i < tokens.size(); ++i) {
-    threads.emplace_back([&, i] {
+  for (auto& got : answers) {
+    threads.emplace_back([&got, &server] {
       http_client client;
-      for (int k = 0; k < each; ++k) {
-        const auto body = chat_body("Write about " + std::to_string(i), 40, {{"seed", k}});
-        const auto got = client.post(server.url() + "/chat/completions", body);
-        if (got.status == 200) tokens[i] += got.content()["usage"]["total_tokens"].get<std::int64_t>();
-      }
+      for (int i = 0; i < each; ++i)
+        got.push_back(client.post(server.url() + "/chat/completions",
+                                  chat_body("Write about bees", 40, {{"seed", i}, {"stream", i % 2 == 1}})));
     });
   }
   for (auto& thread : threads) thread.join();
+  for (const auto& got : answers) {
+    for (std::size_t i = 0; i < got.size(); ++i) {
+      CHECK(got[i].status == 200);
+      CHECK(
+          (i % 2 == 1 ? got[i].body.ends_with("[DONE]\n\n") : got[i].content()["usage"]["prompt_tokens"] == 3 + 4 + 4));
+    }
+  }
   const auto now = server.snapshot();
-  CHECK(now.requests == 20 * each);
-  CHECK(now.total_tokens == std::accumulate(tokens.begin(), tokens.end(), std::int64_t{0}));
+  CHECK(now.requests == clients * each);
+  CHECK(now.prompt_tokens == clients * each * (3 + 4 + 4));
   CHECK(now.in_flight == 0);
   CHECK(now.cancelled == 0);
   CHECK(now.max_in_flight >= 1);
-  CHECK(now.max_in_flight <= 20);
+  CHECK(now.max_in_flight <= static_cast<int>(clients));
 }
 
 TEST_CASE("model_server: a client that leaves a stream pays for what was generated", "[examples][model_server]") {
@@ -534,12 +597,23 @@ TEST_CASE("model_server: a client that leaves a stream pays for what was generat
   else
     leaving.reset();
   REQUIRE(eventually(server, [](const auto& now) { return now.cancelled == 1; }));
+  if (half) CHECK_THAT(leaving->read_to_end(), !ContainsSubstring("[DONE]") && !ContainsSubstring("silent"));
   const auto now = server.snapshot();
   CHECK(now.in_flight == 0);
   CHECK(now.requests == 0);
   CHECK(now.prompt_tokens == 3 + 4 + 4);
   CHECK(now.completion_tokens >= 1);
   CHECK(now.completion_tokens < 500);
+}
+
+TEST_CASE("model_server: a client may leave its second request too", "[examples][model_server]") {
+  const model_server::server server{{.tokens_per_second = 20, .latency = 0ms}};
+  auto leaving = std::make_unique<raw_client>(server, chat_body("Write about bees", 1));
+  CHECK_THAT(leaving->read_until("total_tokens"), ContainsSubstring("200 OK"));
+  leaving->send(chat_body("Write about bees", 800));
+  REQUIRE(eventually(server, [](const auto& now) { return now.requests == 1 && now.in_flight == 1; }));
+  leaving.reset();
+  CHECK(eventually(server, [](const auto& now) { return now.cancelled == 1 && now.in_flight == 0; }));
 }
 
 TEST_CASE("model_server: stop() ends what is in flight, and is neither an answer nor a cancellation",
@@ -555,9 +629,9 @@ TEST_CASE("model_server: stop() ends what is in flight, and is neither an answer
   CHECK(now.in_flight == 0);
   CHECK(now.requests == 0);
   CHECK(now.cancelled == 0);
-  CHECK(generating.read_until().empty());
-  CHECK(waiting.read_until().empty());
-  CHECK_THAT(streaming.read_until(), !ContainsSubstring("[DONE]"));
+  CHECK(generating.read_to_end().empty());
+  CHECK(waiting.read_to_end().empty());
+  CHECK_THAT(streaming.read_to_end(), !ContainsSubstring("[DONE]") && !ContainsSubstring("silent"));
   CHECK(http_client{}.get(host_of(server) + "/health").status == 0);
   server.stop();
 }
