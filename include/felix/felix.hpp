@@ -14,10 +14,13 @@
 #include <felix/agent/session_result.hpp>
 #include <felix/agent/team.hpp>
 #include <felix/async/as_result.hpp>
+#include <felix/async/awaitable.hpp>
 #include <felix/async/basic_event_loop.hpp>
 #include <felix/async/continuation.hpp>
 #include <felix/async/event.hpp>
+#include <felix/async/mutex.hpp>
 #include <felix/async/nursery.hpp>
+#include <felix/async/posted_call.hpp>
 #include <felix/async/priority_semaphore.hpp>
 #include <felix/async/scheduler.hpp>
 #include <felix/async/semaphore.hpp>
@@ -26,7 +29,9 @@
 #include <felix/async/stop_token.hpp>
 #include <felix/async/sync_wait.hpp>
 #include <felix/async/task.hpp>
+#include <felix/async/timeout.hpp>
 #include <felix/async/when_all.hpp>
+#include <felix/async/when_any.hpp>
 #include <felix/async/work_item.hpp>
 #include <felix/budget/allotment.hpp>
 #include <felix/budget/estimator.hpp>

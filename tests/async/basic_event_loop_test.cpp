@@ -2,6 +2,7 @@
 #include <felix/async/basic_event_loop.hpp>
 
 #include <felix/async/event.hpp>
+#include <felix/async/posted_call.hpp>
 #include <felix/async/simulated_loop.hpp>
 #include <felix/async/sync_wait.hpp>
 #include "support/catch.hpp"
@@ -25,12 +26,6 @@ felix::task<void> note_after(std::chrono::milliseconds delay, std::string name, 
 felix::task<void> wait_for(felix::event& event) { co_await event; }
 felix::task<int> seven() { co_return 7; }
 felix::task<int> nested(felix::simulated_loop& loop) { co_return loop.run(seven()); }
-
-struct counter : felix::work_item {
-  explicit counter(std::atomic<int>& into) noexcept : work_item{&run}, ran{into} {}
-  static void run(work_item& self) { ++static_cast<counter&>(self).ran; }
-  std::atomic<int>& ran;
-};
 
 }  // namespace
 
@@ -117,8 +112,8 @@ TEST_CASE("event loop: posts from many threads all run, on the loop", "[async][l
   felix::basic_event_loop<felix::detail::thread_reactor, felix::steady_clock_source> loop;
   constexpr int threads = 4, each = 2'000;
   std::atomic<int> ran{0};
-  std::vector<std::unique_ptr<counter>> items;
-  for (int i = 0; i < threads * each; ++i) items.push_back(std::make_unique<counter>(ran));
+  std::vector<std::unique_ptr<felix::posted_call>> items;
+  for (int i = 0; i < threads * each; ++i) items.push_back(std::make_unique<felix::posted_call>([&ran] { ++ran; }));
   std::vector<std::thread> posters;
   for (int t = 0; t < threads; ++t) {
     posters.emplace_back([&, t] {

@@ -80,9 +80,9 @@ TEST_CASE("when_all: the first failure stops the others, and is rethrown after a
   felix::simulated_loop loop;
   std::string log;
   std::vector<felix::task<void>> work;
-  work.push_back(note_end(felix::sleep_for(1h), "long", log));
+  work.push_back(note_end(felix::as_task(felix::sleep_for(1h)), "long", log));
   work.push_back(fail_after(10ms, "first"));
-  work.push_back(note_end(felix::sleep_for(5ms), "short", log));
+  work.push_back(note_end(felix::as_task(felix::sleep_for(5ms)), "short", log));
   work.push_back(fail_after(20ms, "second"));
   CHECK_THROWS_WITH(loop.run(felix::when_all(std::move(work))), "first");
   CHECK(log == "short long(cancelled) ");
@@ -102,7 +102,7 @@ TEST_CASE("when_all: a stop reaches every task, and the whole is cancelled", "[a
   std::string log;
   std::vector<felix::task<void>> work;
   work.push_back(note_end(wait_for(never), "a", log));
-  work.push_back(note_end(felix::sleep_for(1h), "b", log));
+  work.push_back(note_end(felix::as_task(felix::sleep_for(1h)), "b", log));
   int cancelled = 0;
   loop.spawn(felix::when_all(std::move(work)), [&](felix::result<void> r) { cancelled += !r; }, stop.get_token());
   loop.poll();

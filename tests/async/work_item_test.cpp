@@ -2,51 +2,52 @@
 #include <felix/async/work_item.hpp>
 
 #include <felix/async/detail/work_queue.hpp>
+#include <felix/async/posted_call.hpp>
 #include "support/catch.hpp"
 
+#include <coroutine>
 #include <memory>
 #include <thread>
 #include <vector>
 
 namespace {
 
-struct noting : felix::work_item {
-  explicit noting(std::vector<int>& log, int number) noexcept : work_item{&run}, into{log}, what{number} {}
-  static void run(work_item& self) { static_cast<noting&>(self).into.push_back(static_cast<noting&>(self).what); }
-  std::vector<int>& into;
-  int what;
-};
+/// Notes its number when it is run.
+std::unique_ptr<felix::posted_call> noting(std::vector<int>& log, int number) {
+  return std::make_unique<felix::posted_call>([&log, number] { log.push_back(number); });
+}
 
 }  // namespace
 
-TEST_CASE("work_item: runs its function with itself", "[async][work_item]") {
+TEST_CASE("work_item: goes on with its coroutine", "[async][work_item]") {
   std::vector<int> log;
-  noting item{log, 7};
+  const auto call = noting(log, 7);
+  const felix::work_item item{call->coroutine()};
   item();
   CHECK(log == std::vector{7});
 }
 
 TEST_CASE("work_inbox: gives back in the order of posting, and tells whether it was empty", "[async][work_item]") {
   std::vector<int> log;
-  noting a{log, 1}, b{log, 2}, c{log, 3};
+  const auto a = noting(log, 1), b = noting(log, 2), c = noting(log, 3);
   felix::detail::work_inbox inbox;
   felix::detail::work_list list;
-  CHECK(inbox.push(a));
-  CHECK_FALSE(inbox.push(b));
-  CHECK_FALSE(inbox.push(c));
+  CHECK(inbox.push(*a));
+  CHECK_FALSE(inbox.push(*b));
+  CHECK_FALSE(inbox.push(*c));
   CHECK(inbox.take(list));
   CHECK_FALSE(inbox.take(list));
   while (felix::work_item* const next = list.pop_front()) (*next)();
   CHECK(log == std::vector{1, 2, 3});
   CHECK(list.empty());
-  CHECK(inbox.push(a));
+  CHECK(inbox.push(*a));
 }
 
 TEST_CASE("work_inbox: what several threads post is all there, and each thread's in its order", "[async][work_item]") {
   constexpr int threads = 4, each = 1'000;
   std::vector<int> log;
-  std::vector<std::unique_ptr<noting>> items;
-  for (int i = 0; i < threads * each; ++i) items.push_back(std::make_unique<noting>(log, i));
+  std::vector<std::unique_ptr<felix::posted_call>> items;
+  for (int i = 0; i < threads * each; ++i) items.push_back(noting(log, i));
   felix::detail::work_inbox inbox;
   std::vector<std::thread> posters;
   for (int t = 0; t < threads; ++t) {

@@ -2,7 +2,10 @@
 // async: one thread that runs coroutines, timers and whatever its reactor waits for.
 #pragma once
 
+#include <felix/async/as_result.hpp>
+#include <felix/async/awaitable.hpp>
 #include <felix/async/detail/driver.hpp>
+#include <felix/async/detail/frame_pool.hpp>
 #include <felix/async/detail/intrusive_list.hpp>
 #include <felix/async/detail/timer_heap.hpp>
 #include <felix/async/detail/work_queue.hpp>
@@ -47,8 +50,8 @@ concept clock_policy = requires(const C& clock) {
 namespace detail {
 
 /// The loop that runs on this thread, if any.
-[[gnu::noinline]] inline const scheduler*& running_loop() noexcept {  // not inlined: see driver::current
-  static thread_local const scheduler* running = nullptr;
+inline const scheduler*& running_loop() noexcept {
+  static thread_local constinit const scheduler* running = nullptr;
   return running;
 }
 
@@ -73,10 +76,12 @@ class basic_event_loop : public scheduler {
     while (posting_.load(std::memory_order_acquire) != 0) std::this_thread::yield();
   }
 
-  /// Runs the loop until `work` has ended; gives its value or throws its exception.
+  /// Runs the loop until `work` has ended; gives its value or throws its exception. The stop token is felix's, that of a
+  /// std::jthread, or another one.
   /// Throws deadlock_error when a loop runs on this thread already, or when nothing is left that could end the task.
-  template <class T>
-  T run(task<T> work, stop_token stop = {}) {
+  template <awaitable A, stoppable_token Token = stop_token>
+  awaited_t<A> run(A&& work, Token stop = {}) {
+    using T = awaited_t<A>;
     if (detail::running_loop() != nullptr)
       throw deadlock_error{"run: a loop is already running on this thread; co_await the task instead"};
     result<T> outcome = result<T>::failure(nullptr);
@@ -87,8 +92,8 @@ class basic_event_loop : public scheduler {
       ended = true;
     };
     stop_source stuck_stop;
-    stop_callback<detail::stop_forward> forwarded{stop, detail::stop_forward{stuck_stop}};
-    spawn(std::move(work), keep, stuck_stop.get_token());
+    const stop_callback_for_t<Token, detail::stop_forward> forwarded{stop, detail::stop_forward{stuck_stop}};
+    spawn(std::forward<A>(work), keep, stuck_stop.get_token());
     while (!ended) {
       if (turn(waiting::allowed)) continue;
       if (std::exchange(stuck, true)) std::terminate();  // it was asked to stop and waits for something nobody can end
@@ -101,23 +106,30 @@ class basic_event_loop : public scheduler {
   /// Starts `work` now: it runs inside spawn until it first suspends. It belongs to the loop. `on_done(result<T>)` is
   /// called on the loop when it has ended (inside spawn, if it never suspends), and must not throw. Drive the loop with
   /// run() or poll().
-  template <class T, std::invocable<result<T>> OnDone>
-  void spawn(task<T> work, OnDone on_done, stop_token stop = {}) {
-    const root started = root_of(std::move(work), std::move(on_done));
-    started.coroutine.promise().adopt(*this, stop);
+  template <awaitable A, std::invocable<result<awaited_t<A>>> OnDone, stoppable_token Token = stop_token>
+  void spawn(A&& work, OnDone on_done, Token stop = {}) {
+    const root started = root_of(as_task(std::forward<A>(work)), std::move(on_done), stop);
+    started.coroutine.promise().adopt(*this);
     const entered inside{*this};
     detail::driver::resume(started.coroutine);
   }
 
-  /// Does everything that can be done now, and never blocks: for applications with a loop of their own. It goes on while
-  /// anything is ready, so coroutines that wake each other without end keep it.
-  void poll() {
-    while (turn(waiting::refused)) {}
+  /// Does everything that can be done now, and never blocks: for applications with a loop of their own. True: it gave up
+  /// after 10,000 rounds, because coroutines go on waking each other; call it again when there is time.
+  bool poll() {
+    constexpr int at_most = 10'000;
+    for (int rounds = 0; rounds < at_most; ++rounds) {
+      if (!turn(waiting::refused)) return false;
+    }
+    return true;
   }
 
   /// Asks everything that was spawned to stop, and runs the loop until it has ended; each on_done is called, with
   /// `cancelled` where the task was waiting. The loop can be used again afterwards.
+  /// Throws deadlock_error when a loop runs on this thread: a task cannot wait for its own end.
   void shut_down() {
+    if (detail::running_loop() != nullptr)
+      throw deadlock_error{"shut_down: called by a task or a callback of a running loop, which would wait for itself"};
     shut_down_->request_stop();
     while (!spawned_.empty()) {
       if (!turn(waiting::allowed)) std::terminate();  // a coroutine ignores its stop token: joining would hang for ever
@@ -126,9 +138,11 @@ class basic_event_loop : public scheduler {
   }
 
   [[nodiscard]] time_point now() const noexcept override { return clock_.now(); }
-  [[nodiscard]] detail::sleep_awaiter sleep_until(time_point deadline) noexcept { return {this, deadline}; }
+  [[nodiscard]] detail::sleep_awaiter sleep_until(time_point deadline) noexcept {
+    return detail::sleep_awaiter{this, deadline};
+  }
   [[nodiscard]] detail::sleep_awaiter sleep_for(std::chrono::nanoseconds duration) noexcept {
-    return {this, now() + duration};
+    return detail::sleep_awaiter{this, duration};
   }
 
   void post(work_item& item) noexcept override {
@@ -175,7 +189,7 @@ class basic_event_loop : public scheduler {
 
   /// A spawned task: it is in `spawned_` until it has ended, and destroys its own frame.
   struct root {
-    class promise_type : public detail::list_hook {
+    class promise_type : public detail::list_hook, public detail::pooled_frame {
      public:
       promise_type() noexcept = default;
       ~promise_type() {
@@ -188,35 +202,44 @@ class basic_event_loop : public scheduler {
       void unhandled_exception() const noexcept { std::terminate(); }  // on_done must not throw
       [[nodiscard]] const task_context& context() const noexcept { return context_; }
 
-      void adopt(basic_event_loop& loop, stop_token stop) {
+      void adopt(basic_event_loop& loop) {
         context_ = {&loop, stop_.get_token()};
         loop_ = &loop;
         loop.spawned_.push_back(*this);
         on_shut_down_.emplace(loop.shut_down_->get_token(), detail::stop_forward{stop_});
-        on_stop_.emplace(stop, detail::stop_forward{stop_});
       }
+      [[nodiscard]] stop_source& stop() noexcept { return stop_; }
 
      private:
       basic_event_loop* loop_ = nullptr;
       task_context context_;
       stop_source stop_;
-      std::optional<stop_callback<detail::stop_forward>> on_shut_down_, on_stop_;
+      std::optional<stop_callback<detail::stop_forward>> on_shut_down_;
     };
     std::coroutine_handle<promise_type> coroutine;
   };
+  /// Tells a root its own stop source.
+  class own_stop {
+   public:
+    own_stop() noexcept = default;
+    [[nodiscard]] bool await_ready() const noexcept { return false; }
+    bool await_suspend(std::coroutine_handle<typename root::promise_type> self) noexcept {
+      stop_ = &self.promise().stop();
+      return false;
+    }
+    [[nodiscard]] stop_source& await_resume() const noexcept { return *stop_; }
 
-  template <class T, class OnDone>
-  static root root_of(task<T> work, OnDone on_done) {
+   private:
+    stop_source* stop_ = nullptr;
+  };
+
+  template <class T, class OnDone, class Token>
+  static root root_of(task<T> work, OnDone on_done, Token stop) {
     result<T> outcome = result<T>::failure(nullptr);
-    try {
-      if constexpr (std::is_void_v<T>) {
-        co_await std::move(work);
-        outcome = result<void>{};
-      } else {
-        outcome = result<T>{co_await std::move(work)};
-      }
-    } catch (...) {
-      outcome = result<T>::failure(std::current_exception());
+    {
+      stop_source& own = co_await own_stop{};
+      const stop_callback_for_t<Token, detail::stop_forward> forwarded{stop, detail::stop_forward{own}};
+      outcome = co_await as_result(std::move(work));
     }
     on_done(std::move(outcome));
   }

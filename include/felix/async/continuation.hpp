@@ -4,6 +4,7 @@
 
 #include <felix/async/detail/driver.hpp>
 #include <felix/async/scheduler.hpp>
+#include <felix/async/work_item.hpp>
 
 #include <coroutine>
 
@@ -11,27 +12,27 @@ namespace felix::inline v1 {
 
 /// Wakes one coroutine, once: what an awaiter keeps of the coroutine that it suspends. It lives in the awaiter, which may
 /// die as soon as post() has been called.
-class continuation : private work_item {
+class continuation : public work_item {
  public:
-  continuation() noexcept : work_item{&run} {}
+  continuation() noexcept = default;
 
   template <class Promise>
   void set(std::coroutine_handle<Promise> caller) noexcept {
-    coroutine_ = caller;
-    where_ = detail::context_of(caller).where;
+    static_cast<work_item&>(*this) = work_item{caller};
+    context_ = &detail::context_of(caller);
   }
 
   /// Posts the coroutine to its scheduler. Without one (a coroutine type that is not felix's) it resumes here.
   void post() {
-    if (where_ != nullptr) return where_->post(*this);
-    detail::driver::resume(coroutine_);
+    if (context_->where != nullptr) return context_->where->post(*this);
+    detail::driver::resume(coroutine());
   }
 
- private:
-  static void run(work_item& self) { detail::driver::resume(static_cast<continuation&>(self).coroutine_); }
+  /// The coroutine's: valid as long as it is suspended.
+  [[nodiscard]] const task_context& context() const noexcept { return *context_; }
 
-  std::coroutine_handle<> coroutine_;
-  scheduler* where_ = nullptr;
+ private:
+  const task_context* context_ = &detail::no_context;
 };
 
 }  // namespace felix::inline v1

@@ -39,40 +39,38 @@ class event {
   bool park(awaiter& waiter) noexcept;
   void cancel(awaiter& waiter);
 
-  mutable std::mutex mutex_;  // guards what follows, and the waiters' states
+  mutable std::mutex mutex_;  // guards what follows, and the waiters' places
   bool set_ = false;
-  detail::intrusive_list<awaiter> waiters_;  // invariant: exactly those whose state is waiting
+  detail::wait_list waiters_;
 };
 
 class event::awaiter : public detail::cancellable_wait<event, awaiter> {
  public:
   explicit awaiter(event& awaited) noexcept : cancellable_wait{awaited} {}
 
-  [[nodiscard]] bool await_ready() const noexcept { return primitive_.is_set(); }
+  [[nodiscard]] bool await_ready() const noexcept { return primitive().is_set(); }
   void await_resume() { finish("waiting for an event"); }
 };
 
 inline event::awaiter event::operator co_await() noexcept { return awaiter{*this}; }
 
 inline void event::set() {
-  detail::intrusive_list<awaiter> released;
+  detail::waiter* released = nullptr;
   {
     std::scoped_lock lock{mutex_};
     set_ = true;
-    waiters_.for_each([](awaiter& waiter) { waiter.state_ = awaiter::state::released; });
-    waiters_.swap(released);
+    released = waiters_.release_all();
   }
-  while (awaiter* waiter = released.pop_front()) waiter->continuation_.post();  // popped first: posting may destroy it
+  detail::wait_list::post_all(released);
 }
 
 inline bool event::park(awaiter& waiter) noexcept {
   std::scoped_lock lock{mutex_};
-  if (waiter.state_ == awaiter::state::cancelled) return false;  // a stop request overtook us
-  waiter.state_ = set_ ? awaiter::state::released : awaiter::state::waiting;
-  if (!set_) waiters_.push_back(waiter);
+  if (waiter.is_cancelled()) return false;  // a stop request overtook us
+  set_ ? waiter.release() : waiters_.push_back(waiter);
   return !set_;
 }
 
-inline void event::cancel(awaiter& waiter) { detail::waiter::withdraw(waiter, mutex_, waiters_); }
+inline void event::cancel(awaiter& waiter) { waiter.withdraw(mutex_, waiters_); }
 
 }  // namespace felix::inline v1

@@ -2,9 +2,13 @@
 // async: a scope in which any number of tasks run, and which ends when all of them have.
 #pragma once
 
+#include <felix/async/awaitable.hpp>
+#include <felix/async/detail/driver.hpp>
 #include <felix/async/detail/join.hpp>
 #include <felix/async/task.hpp>
 
+#include <coroutine>
+#include <exception>
 #include <type_traits>
 #include <utility>
 
@@ -12,31 +16,66 @@ namespace felix::inline v1 {
 
 /// Where tasks are spawned; made by with_nursery, which joins them.
 /// Threads: spawn and request_stop from the coroutines inside it.
-class nursery {
+class nursery : private detail::fail_fast_join {
  public:
   nursery(nursery&&) = delete;
 
-  /// Starts `work` now, on this thread until it first suspends. The nursery owns it.
-  void spawn(task<void> work) { detail::branch::start(detail::run_branch(std::move(work)), joined_); }
-  template <class T>
-  void spawn(task<T> work) {
-    spawn(drop_value(std::move(work)));
+  /// Starts `work` now, on this thread until it first suspends. The nursery owns it; its value is dropped.
+  /// Cost: nothing beside the task itself.
+  template <awaitable A>
+  void spawn(A&& work) {
+    auto started = as_task(std::forward<A>(work));
+    const std::coroutine_handle<> coroutine = detail::task_access::start(started, *this);
+    detail::task_access::release(started);
+    add_branch();
+    detail::driver::resume(coroutine);
   }
 
   /// Asks everything in the nursery to stop.
-  void request_stop() noexcept { joined_.stop().request_stop(); }
+  void request_stop() noexcept { branches_stop().request_stop(); }
 
  private:
   template <class Body>
   friend task<void> with_nursery(Body body);
   nursery() = default;
+  ~nursery() = default;
 
-  template <class T>
-  static task<void> drop_value(task<T> work) {
-    static_cast<void>(co_await std::move(work));
+  std::coroutine_handle<> ended(std::coroutine_handle<> ended, const std::exception_ptr* failure,
+                                ended_on on) noexcept override {
+    if (failure != nullptr) fail(*failure);
+    ended.destroy();
+    return count_down() ? go_on(on) : std::noop_coroutine();
   }
 
-  detail::join joined_;
+  /// Without suspending: learns who joins.
+  class opening {
+   public:
+    explicit opening(nursery& opened) noexcept : nursery_{opened} {}
+    [[nodiscard]] bool await_ready() const noexcept { return false; }
+    template <class Promise>
+    bool await_suspend(std::coroutine_handle<Promise> caller) noexcept {
+      nursery_.open(caller, 1);  // the joiner's own count: it is not woken before it waits
+      return false;
+    }
+    void await_resume() const noexcept {}
+
+   private:
+    nursery& nursery_;
+  };
+  /// Suspends until all have ended; rethrows the first failure.
+  class joining {
+   public:
+    explicit joining(nursery& joined) noexcept : nursery_{joined} {}
+    [[nodiscard]] bool await_ready() const noexcept { return false; }
+    bool await_suspend(std::coroutine_handle<>) noexcept { return !nursery_.count_down(); }
+    void await_resume() {
+      nursery_.close();
+      nursery_.rethrow_failure();
+    }
+
+   private:
+    nursery& nursery_;
+  };
 };
 
 /// Runs `body(nursery&)`, which returns a task, and waits for it and for all that it spawned.
@@ -52,10 +91,15 @@ template <class Body>
 task<void> with_nursery(Body body) {
   static_assert(std::is_invocable_r_v<task<void>, Body&, nursery&>, "the body takes a nursery& and returns task<void>");
   nursery scope;
-  const task_context parent{co_await this_task::scheduler(), co_await this_task::stop_token()};
-  scope.joined_.open(parent);
-  scope.spawn(body(scope));
-  co_await scope.joined_.all_ended();
+  co_await nursery::opening{scope};
+  std::exception_ptr not_begun;
+  try {
+    scope.spawn(body(scope));
+  } catch (...) {  // no memory for the body's frame
+    not_begun = std::current_exception();
+  }
+  if (not_begun) scope.fail(not_begun);
+  co_await nursery::joining{scope};
 }
 
 }  // namespace felix::inline v1

@@ -55,7 +55,7 @@ class priority_semaphore {
  private:
   friend class detail::cancellable_wait<priority_semaphore, awaiter>;
   struct level {
-    detail::intrusive_list<awaiter> waiters;  // invariant: exactly those whose state is waiting
+    detail::wait_list waiters;
     std::size_t size = 0;
   };
 
@@ -64,7 +64,7 @@ class priority_semaphore {
   void cancel(awaiter& waiter);
   void release();
 
-  mutable std::mutex mutex_;  // guards what follows, and the waiters' states
+  mutable std::mutex mutex_;  // guards what follows, and the waiters' places
   std::size_t available_;     // invariant: 0 while anybody waits
   const std::size_t limit_;
   std::array<level, request_priority_levels> levels_;
@@ -90,10 +90,10 @@ class priority_semaphore::awaiter : public detail::cancellable_wait<priority_sem
   awaiter(priority_semaphore& awaited, request_priority priority) noexcept
       : cancellable_wait{awaited}, level_{static_cast<std::size_t>(priority)} {}
 
-  [[nodiscard]] bool await_ready() const noexcept { return primitive_.try_take(); }
+  [[nodiscard]] bool await_ready() const noexcept { return primitive().try_take(); }
   permit await_resume() {
     finish("waiting for a permit");
-    return permit{primitive_};
+    return permit{primitive()};
   }
 
  private:
@@ -114,44 +114,33 @@ inline bool priority_semaphore::try_take() noexcept {
 
 inline bool priority_semaphore::park(awaiter& waiter) noexcept {
   std::scoped_lock lock{mutex_};
-  if (waiter.state_ == awaiter::state::cancelled) return false;
+  if (waiter.is_cancelled()) return false;
   if (available_ > 0) {  // freed since await_ready
     --available_;
-    waiter.state_ = awaiter::state::released;
+    waiter.release();
     return false;
   }
-  waiter.state_ = awaiter::state::waiting;
   levels_[waiter.level_].waiters.push_back(waiter);
   ++levels_[waiter.level_].size;
   return true;
 }
 
 inline void priority_semaphore::cancel(awaiter& waiter) {
-  {
-    std::scoped_lock lock{mutex_};
-    if (waiter.state_ == awaiter::state::released) return;
-    if (std::exchange(waiter.state_, awaiter::state::cancelled) == awaiter::state::arriving) return;
-    levels_[waiter.level_].waiters.erase(waiter);
-    --levels_[waiter.level_].size;
-  }
-  waiter.continuation_.post();
+  level& queue = levels_[waiter.level_];
+  waiter.withdraw(mutex_, queue.waiters, [&] { --queue.size; });
 }
 
 inline void priority_semaphore::release() {
-  awaiter* next = nullptr;
+  detail::waiter* next = nullptr;
   {
     std::scoped_lock lock{mutex_};
     for (std::size_t i = levels_.size(); i-- > 0 && next == nullptr;) {
-      next = levels_[i].waiters.pop_front();
+      next = levels_[i].waiters.release_front();  // the permit goes from hand to hand
       if (next != nullptr) --levels_[i].size;
     }
-    if (next == nullptr) {
-      ++available_;
-      return;
-    }
-    next->state_ = awaiter::state::released;  // the permit goes from hand to hand
+    if (next == nullptr) ++available_;
   }
-  next->continuation_.post();
+  if (next != nullptr) next->post();
 }
 
 }  // namespace felix::inline v1

@@ -47,16 +47,16 @@ class semaphore {
   bool park(awaiter& waiter) noexcept;
   void cancel(awaiter& waiter);
 
-  mutable std::mutex mutex_;  // guards what follows, and the waiters' states
+  mutable std::mutex mutex_;  // guards what follows, and the waiters' places
   std::size_t available_;     // invariant: 0 while anybody waits
-  detail::intrusive_list<awaiter> waiters_;
+  detail::wait_list waiters_;
 };
 
 class semaphore::awaiter : public detail::cancellable_wait<semaphore, awaiter> {
  public:
   explicit awaiter(semaphore& awaited) noexcept : cancellable_wait{awaited} {}
 
-  [[nodiscard]] bool await_ready() const noexcept { return primitive_.try_acquire(); }
+  [[nodiscard]] bool await_ready() const noexcept { return primitive().try_acquire(); }
   void await_resume() { finish("waiting for a semaphore"); }
 };
 
@@ -64,31 +64,26 @@ inline semaphore::awaiter semaphore::acquire() noexcept { return awaiter{*this};
 
 inline bool semaphore::park(awaiter& waiter) noexcept {
   std::scoped_lock lock{mutex_};
-  if (waiter.state_ == awaiter::state::cancelled) return false;
-  if (available_ > 0) {  // released since await_ready
-    --available_;
-    waiter.state_ = awaiter::state::released;
-    return false;
+  if (waiter.is_cancelled()) return false;
+  if (available_ == 0) {
+    waiters_.push_back(waiter);
+    return true;
   }
-  waiter.state_ = awaiter::state::waiting;
-  waiters_.push_back(waiter);
-  return true;
+  --available_;  // released since await_ready
+  waiter.release();
+  return false;
 }
 
-inline void semaphore::cancel(awaiter& waiter) { detail::waiter::withdraw(waiter, mutex_, waiters_); }
+inline void semaphore::cancel(awaiter& waiter) { waiter.withdraw(mutex_, waiters_); }
 
 inline void semaphore::release() {
-  awaiter* next = nullptr;
+  detail::waiter* next = nullptr;
   {
     std::scoped_lock lock{mutex_};
-    next = waiters_.pop_front();
-    if (next == nullptr) {
-      ++available_;
-      return;
-    }
-    next->state_ = awaiter::state::released;  // the permit goes from hand to hand
+    next = waiters_.release_front();  // the permit goes from hand to hand
+    if (next == nullptr) ++available_;
   }
-  next->continuation_.post();
+  if (next != nullptr) next->post();
 }
 
 }  // namespace felix::inline v1

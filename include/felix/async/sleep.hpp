@@ -8,6 +8,7 @@
 #include <felix/async/task.hpp>
 #include <felix/error.hpp>
 
+#include <cassert>
 #include <chrono>
 #include <coroutine>
 #include <optional>
@@ -16,42 +17,58 @@ namespace felix::inline v1 {
 
 namespace detail {
 
-/// Suspends until a deadline of a scheduler, or until a stop.
-class sleep_awaiter : private timer {
+/// Suspends until a time of a scheduler, or until a stop.
+class sleep_awaiter : private timer, private stop_callback_base {
+  using time_point = std::chrono::steady_clock::time_point;
+
  public:
   /// `where` null: the scheduler of the coroutine that awaits.
-  sleep_awaiter(scheduler* where, std::chrono::steady_clock::time_point deadline) noexcept
-      : timer{deadline, &fire}, where_{where} {}
+  sleep_awaiter(scheduler* where, time_point deadline) noexcept
+      : timer{deadline, &fire}, stop_callback_base{&stop}, where_{where} {}
+  /// From when it is awaited.
+  sleep_awaiter(scheduler* where, std::chrono::nanoseconds duration) noexcept
+      : sleep_awaiter{where, time_point{duration}} {
+    from_now_ = true;
+  }
+  /// Before it is awaited.
+  sleep_awaiter(sleep_awaiter&& other) noexcept : sleep_awaiter{other.where_, other.deadline()} {
+    from_now_ = other.from_now_;
+  }
 
   [[nodiscard]] bool await_ready() const noexcept { return false; }
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> caller) {
-    const task_context context = context_of(caller);
-    if (where_ == nullptr) where_ = context.where;
+    continuation_.set(caller);
+    if (where_ == nullptr) where_ = continuation_.context().where;
     if (where_ == nullptr)
       throw error{errc::invalid_argument, "sleep_for: this coroutine type has no loop; use loop.sleep_for(duration)"};
-    continuation_.set(caller);
-    on_stop_.emplace(context.stop, stop_request{*this});
-    return where_->arm(*this);  // the last access: once armed it may fire on the loop's thread
+    if (from_now_) set_deadline(later(where_->now(), deadline().time_since_epoch()));
+    enlist(continuation_.context().stop);
+    return arm();  // the last access: once armed it may fire on the loop's thread
   }
   void await_resume() {
-    on_stop_.reset();  // waits for a callback that still runs on another thread
+    delist(continuation_.context().stop);  // waits for a callback that still runs on another thread
     if (was_disarmed()) throw cancelled{"sleeping"};
   }
 
  private:
-  struct stop_request {
-    sleep_awaiter& sleep;
-    explicit stop_request(sleep_awaiter& sleeping) noexcept : sleep{sleeping} {}
-    void operator()() const noexcept {
-      if (sleep.where_->disarm(sleep)) sleep.continuation_.post();
+  bool arm() {
+    try {
+      return where_->arm(*this);
+    } catch (...) {  // no memory
+      delist(continuation_.context().stop);
+      throw;
     }
-  };
+  }
+  static void stop(stop_callback_base& self) noexcept {
+    auto& sleep = static_cast<sleep_awaiter&>(self);
+    if (sleep.where_->disarm(sleep)) sleep.continuation_.post();
+  }
   static void fire(timer& self) { static_cast<sleep_awaiter&>(self).continuation_.post(); }
 
   scheduler* where_;
   continuation continuation_;
-  std::optional<stop_callback<stop_request>> on_stop_;
+  bool from_now_ = false;
 };
 
 }  // namespace detail
@@ -60,6 +77,12 @@ class sleep_awaiter : private timer {
 /// Stop: throws `cancelled` at once. Cost: no allocation; O(log n) in the loop's timers.
 [[nodiscard]] inline detail::sleep_awaiter sleep_until(std::chrono::steady_clock::time_point deadline) noexcept {
   return detail::sleep_awaiter{nullptr, deadline};
+}
+
+/// Suspends the coroutine for `duration` of its loop's clock; one that is not positive ends in the loop's next turn.
+/// Stop: throws `cancelled` at once. Cost: no allocation; O(log n) in the loop's timers.
+[[nodiscard]] inline detail::sleep_awaiter sleep_for(std::chrono::nanoseconds duration) noexcept {
+  return detail::sleep_awaiter{nullptr, duration};
 }
 
 namespace detail {
@@ -81,12 +104,4 @@ namespace this_task {
 [[nodiscard]] inline detail::now_awaiter now() noexcept { return detail::now_awaiter{}; }
 
 }  // namespace this_task
-
-/// Suspends the coroutine for `duration` of its loop's clock; one that is not positive ends in the loop's next turn.
-/// Stop: throws `cancelled` at once.
-inline task<void> sleep_for(std::chrono::nanoseconds duration) {
-  const auto started = co_await this_task::now();
-  co_await sleep_until(started + duration);
-}
-
 }  // namespace felix::inline v1

@@ -4,8 +4,8 @@
 
 #include <atomic>
 #include <cassert>
-#include <condition_variable>
-#include <mutex>
+#include <concepts>
+#include <stop_token>
 #include <thread>
 #include <type_traits>
 #include <utility>
@@ -13,34 +13,15 @@
 namespace felix::inline v1 {
 
 class inplace_stop_source;
-
-namespace detail {
-
-class stop_callback_base {
- public:
-  stop_callback_base(stop_callback_base&&) = delete;
-
- protected:
-  stop_callback_base(inplace_stop_source* source, void (*run)(stop_callback_base*) noexcept) noexcept
-      : source_{source}, run_{run} {}
-  ~stop_callback_base() = default;
-  inline void enlist() noexcept;
-  inline void delist() noexcept;
-
- private:
-  friend class felix::inplace_stop_source;
-  inplace_stop_source* source_;  // null: never stopped
-  void (*run_)(stop_callback_base*) noexcept;
-  stop_callback_base* previous_ = nullptr;
-  stop_callback_base* next_ = nullptr;
-  bool enlisted_ = false;  // guarded by the source's mutex
-};
-
-}  // namespace detail
+template <class F>
+class inplace_stop_callback;
 
 /// Tells whether a stop was requested. A pointer's size; a default one is never stopped.
 class inplace_stop_token {
  public:
+  template <class F>
+  using callback_type = inplace_stop_callback<F>;
+
   inplace_stop_token() = default;
   [[nodiscard]] bool stop_possible() const noexcept { return source_ != nullptr; }
   [[nodiscard]] inline bool stop_requested() const noexcept;
@@ -48,18 +29,39 @@ class inplace_stop_token {
 
  private:
   friend class inplace_stop_source;
-  template <class F>
-  friend class inplace_stop_callback;
+  friend class stop_callback_base;
   explicit inplace_stop_token(inplace_stop_source* source) noexcept : source_{source} {}
   inplace_stop_source* source_ = nullptr;
 };
 
-/// Where a stop is requested. Outlives its tokens and callbacks.
+/// What a source calls: derive from it where the callback is part of something else, as in an awaiter; else use
+/// stop_callback. The token is not kept: whoever enlists knows it.
+class stop_callback_base {
+ public:
+  stop_callback_base(stop_callback_base&&) = delete;
+
+ protected:
+  explicit stop_callback_base(void (*run)(stop_callback_base&) noexcept) noexcept : run_{run} {}
+  ~stop_callback_base() { assert(link_ == nullptr && "felix: a stop callback is destroyed while it is registered"); }
+  /// Registers, or calls at once when the stop was requested before.
+  inline void enlist(inplace_stop_token token) noexcept;
+  /// When it returns, the callback neither runs nor will; except on the thread that is inside the callback.
+  inline void delist(inplace_stop_token token) noexcept;
+
+ private:
+  friend class inplace_stop_source;
+  void (*run_)(stop_callback_base&) noexcept;
+  stop_callback_base** link_ = nullptr;  // what points here, while registered; guarded by the source's lock, as next_
+  stop_callback_base* next_ = nullptr;
+};
+
+/// Where a stop is requested. Outlives its tokens and callbacks, and every call of request_stop.
 ///     felix::stop_source stop;
 ///     loop.spawn(work(), on_done, stop.get_token());
 ///     stop.request_stop();            // from any thread; work ends with `cancelled`
 /// Threads:  every member, from any thread.
-/// Cost:     one lock to register, to deregister and to request; request_stop is linear in the callbacks.
+/// Cost:     no allocation; one uncontended spin lock to register and to deregister, held for a few instructions;
+///           request_stop is linear in the callbacks.
 /// See:      P2300R10 §33.3, [stoptoken.inplace] of C++26.
 class inplace_stop_source {
  public:
@@ -70,93 +72,121 @@ class inplace_stop_source {
   }
 
   [[nodiscard]] inplace_stop_token get_token() noexcept { return inplace_stop_token{this}; }
-  [[nodiscard]] bool stop_requested() const noexcept { return requested_.load(std::memory_order_acquire); }
+  [[nodiscard]] bool stop_requested() const noexcept {
+    return (state_.load(std::memory_order_acquire) & requested) != 0;
+  }
 
-  /// Runs every callback on this thread, one after the other, without holding a lock. False: it was requested before.
+  /// Runs every callback on this thread, one after the other, without holding the lock. False: it was requested before.
   bool request_stop() noexcept {
-    std::unique_lock lock{mutex_};
-    // release pairs with the acquire in stop_requested: whoever sees the request sees what was written before it.
-    if (requested_.exchange(true, std::memory_order_release)) return false;
+    if (const state before = lock(); (before & requested) != 0) {
+      unlock(before);
+      return false;
+    }
     notifier_ = std::this_thread::get_id();
     while (first_ != nullptr) {
-      detail::stop_callback_base& callback = *first_;
+      stop_callback_base& callback = *first_;
       unlink(callback);
-      running_ = &callback;
-      lock.unlock();
-      callback.run_(&callback);  // may destroy itself: not touched afterwards
-      lock.lock();
-      running_ = nullptr;
-      if (awaited_) ended_.notify_all();
+      running_.store(&callback, std::memory_order_relaxed);
+      unlock(requested);
+      callback.run_(callback);  // may destroy itself: not touched afterwards
+      lock();
+      // release pairs with the acquire in remove(): what the callback did is done for whoever waited for it.
+      running_.store(nullptr, std::memory_order_release);
+      if (awaited_ > 0) running_.notify_all();
     }
+    unlock(requested);
     return true;
   }
 
  private:
-  friend class detail::stop_callback_base;
+  friend class stop_callback_base;
+  using state = unsigned char;
+  static constexpr state requested = 1;
+  static constexpr state locked = 2;
 
-  /// False: a stop was requested before, so the callback has to be run by its constructor.
-  bool add(detail::stop_callback_base& callback) noexcept {
-    std::scoped_lock lock{mutex_};
-    if (requested_.load(std::memory_order_relaxed)) return false;  // written under this lock only
-    callback.next_ = first_;
-    if (first_ != nullptr) first_->previous_ = &callback;
-    first_ = &callback;
-    callback.enlisted_ = true;
-    return true;
+  /// Gives the state without the lock. acquire pairs with the release in unlock(): the list is as the last one left it.
+  state lock() noexcept {
+    state seen = state_.load(std::memory_order_relaxed);
+    for (;;) {
+      if ((seen & locked) == 0) {
+        const state taken = static_cast<state>(seen | locked);
+        if (state_.compare_exchange_weak(seen, taken, std::memory_order_acquire, std::memory_order_relaxed))
+          return seen;
+      } else {
+        std::this_thread::yield();
+        seen = state_.load(std::memory_order_relaxed);
+      }
+    }
   }
-  /// When it returns, the callback neither runs nor will; except on the thread that is inside the callback.
-  void remove(detail::stop_callback_base& callback) noexcept {
-    std::unique_lock lock{mutex_};
-    if (callback.enlisted_) return unlink(callback);
-    if (running_ != &callback || notifier_ == std::this_thread::get_id()) return;
-    ++awaited_;
-    ended_.wait(lock, [&] { return running_ != &callback; });
+  /// release: see lock(); and whoever sees the request in stop_requested() sees what was written before it.
+  void unlock(state after) noexcept { state_.store(after, std::memory_order_release); }
+
+  /// False: a stop was requested before, so the callback has to be run by whoever adds it.
+  bool add(stop_callback_base& callback) noexcept {
+    const state before = lock();
+    if ((before & requested) == 0) {
+      callback.next_ = first_;
+      if (first_ != nullptr) first_->link_ = &callback.next_;
+      first_ = &callback;
+      callback.link_ = &first_;
+    }
+    unlock(before);
+    return (before & requested) == 0;
+  }
+  void remove(stop_callback_base& callback) noexcept {
+    const state before = lock();
+    if (callback.link_ != nullptr) unlink(callback);
+    const bool running = running_.load(std::memory_order_relaxed) == &callback;
+    const bool wait = running && notifier_ != std::this_thread::get_id();
+    if (wait) ++awaited_;
+    unlock(before);
+    if (!wait) return;
+    running_.wait(&callback, std::memory_order_acquire);
+    const state now = lock();
     --awaited_;
+    unlock(now);
   }
-  void unlink(detail::stop_callback_base& callback) noexcept {
-    (callback.previous_ != nullptr ? callback.previous_->next_ : first_) = callback.next_;
-    if (callback.next_ != nullptr) callback.next_->previous_ = callback.previous_;
-    callback.enlisted_ = false;
+  void unlink(stop_callback_base& callback) noexcept {
+    *callback.link_ = callback.next_;
+    if (callback.next_ != nullptr) callback.next_->link_ = callback.link_;
+    callback.link_ = nullptr;
   }
 
-  std::atomic<bool> requested_{false};  // written under mutex_, read without
-  std::mutex mutex_;                    // guards what follows, and the callbacks' links
-  detail::stop_callback_base* first_ = nullptr;
-  detail::stop_callback_base* running_ = nullptr;  // the callback that request_stop is in, if any
+  std::atomic<state> state_{0};  // requested, and a lock that guards what follows and the callbacks' links
+  int awaited_ = 0;              // threads that wait for running_ to end
+  stop_callback_base* first_ = nullptr;
+  std::atomic<stop_callback_base*> running_{nullptr};  // the callback that request_stop is in; written under the lock
   std::thread::id notifier_;
-  int awaited_ = 0;  // threads that wait for running_ to end
-  std::condition_variable ended_;
 };
 
 inline bool inplace_stop_token::stop_requested() const noexcept {
   return source_ != nullptr && source_->stop_requested();
 }
 
-inline void detail::stop_callback_base::enlist() noexcept {
-  if (source_ == nullptr || source_->add(*this)) return;
-  source_ = nullptr;
-  run_(this);
+inline void stop_callback_base::enlist(inplace_stop_token token) noexcept {
+  if (token.source_ != nullptr && !token.source_->add(*this)) run_(*this);
 }
 
-inline void detail::stop_callback_base::delist() noexcept {
-  if (source_ != nullptr) source_->remove(*this);
+inline void stop_callback_base::delist(inplace_stop_token token) noexcept {
+  if (token.source_ != nullptr) token.source_->remove(*this);
 }
 
 /// Calls `F` once when a stop is requested: inside request_stop, or inside this constructor when it was before.
 /// `F` must not throw. The destructor waits while another thread is inside the callback.
 template <class F>
-class inplace_stop_callback : private detail::stop_callback_base {
+class inplace_stop_callback : private stop_callback_base {
  public:
   template <class G>
     requires std::is_constructible_v<F, G>
   inplace_stop_callback(inplace_stop_token token, G&& function) noexcept(std::is_nothrow_constructible_v<F, G>)
-      : stop_callback_base{token.source_, &run}, function_{std::forward<G>(function)} {
-    enlist();
+      : stop_callback_base{&run}, token_{token}, function_{std::forward<G>(function)} {
+    enlist(token_);
   }
-  ~inplace_stop_callback() { delist(); }
+  ~inplace_stop_callback() { delist(token_); }
 
  private:
-  static void run(detail::stop_callback_base* self) noexcept { static_cast<inplace_stop_callback*>(self)->function_(); }
+  static void run(stop_callback_base& self) noexcept { static_cast<inplace_stop_callback&>(self).function_(); }
+  inplace_stop_token token_;
   F function_;
 };
 
@@ -170,6 +200,15 @@ using stop_callback = inplace_stop_callback<F>;
 
 namespace detail {
 
+template <class Token, class F>
+struct callback_for {
+  using type = typename Token::template callback_type<F>;
+};
+template <class F>
+struct callback_for<std::stop_token, F> {  // [stopcallback] came before callback_type
+  using type = std::stop_callback<F>;
+};
+
 /// Passes a stop on: `stop_callback<stop_forward>{token, stop_forward{source}}`.
 struct stop_forward {
   inplace_stop_source& to;
@@ -178,4 +217,20 @@ struct stop_forward {
 };
 
 }  // namespace detail
+
+/// The type of a callback on a token. See: [stoptoken.concepts] of C++26.
+template <class Token, class F>
+using stop_callback_for_t = typename detail::callback_for<Token, F>::type;
+
+/// What may stop work from outside: felix's own token, std::stop_token, or another one with C++26's members.
+///     loop.run(work(), thread.get_stop_token());    // of a std::jthread
+template <class Token>
+concept stoppable_token = std::copyable<Token> && requires(const Token& token) {
+  { token.stop_requested() } noexcept -> std::same_as<bool>;
+  { token.stop_possible() } noexcept -> std::same_as<bool>;
+  typename stop_callback_for_t<Token, detail::stop_forward>;
+};
+
+static_assert(stoppable_token<stop_token> && stoppable_token<std::stop_token>);
+
 }  // namespace felix::inline v1

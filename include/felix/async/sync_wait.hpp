@@ -2,8 +2,9 @@
 // async: awaiting a task from plain code.
 #pragma once
 
+#include <felix/async/awaitable.hpp>
 #include <felix/async/basic_event_loop.hpp>
-#include <felix/async/task.hpp>
+#include <felix/async/stop_token.hpp>
 #include <felix/error.hpp>
 
 #include <chrono>
@@ -48,13 +49,13 @@ class thread_reactor {
 /// Throws deadlock_error when a loop runs on this thread already: it could not go on until this returns.
 /// What another loop has to do is done only while some thread drives that loop: a request of a client whose loop nobody
 /// runs waits for ever. Use the loop's own run() for it.
-template <class T>
-T sync_wait(task<T> work, stop_token stop = {}) {
+template <awaitable A, stoppable_token Token = stop_token>
+awaited_t<A> sync_wait(A&& work, Token stop = {}) {
   if (detail::running_loop() != nullptr)
     throw deadlock_error{
         "sync_wait: a loop is running on this thread, which this would block; co_await the task instead"};
   basic_event_loop<detail::thread_reactor, steady_clock_source> loop;
-  return loop.run(std::move(work), stop);
+  return loop.run(std::forward<A>(work), stop);
 }
 
 }  // namespace felix::inline v1

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <felix/async/continuation.hpp>
+#include <felix/async/posted_call.hpp>
 #include <felix/async/stop_token.hpp>
 #include <felix/async/task.hpp>
 #include <felix/error.hpp>
@@ -198,10 +199,6 @@ class http_client {
     // later it posts. Whoever of completion and stop is first in `phase_` decides who wakes the coroutine.
     enum class phase : unsigned char { arriving, stopped_early, running, stop_posted, ended };
 
-    struct posted : work_item {
-      posted(transfer& self, void (*run)(work_item&)) noexcept : work_item{run}, of{self} {}
-      transfer& of;
-    };
     struct stop_request {
       transfer& of;
       explicit stop_request(transfer& stopped) noexcept : of{stopped} {}
@@ -213,26 +210,24 @@ class http_client {
       }
     };
 
-    static void start(work_item& item) {
-      transfer& self = static_cast<posted&>(item).of;
+    void start() {
       phase expected = phase::arriving;
-      if (!self.phase_.compare_exchange_strong(expected, phase::running)) {
-        self.stopped_ = true;
-        return self.continuation_.post();
+      if (!phase_.compare_exchange_strong(expected, phase::running)) {
+        stopped_ = true;
+        return continuation_.post();
       }
       try {
-        self.client_.loop_.reactor().start(self);
-        self.started_ = true;
+        client_.loop_.reactor().start(*this);
+        started_ = true;
       } catch (...) {
-        self.start_failure_ = std::current_exception();
-        self.end();
+        start_failure_ = std::current_exception();
+        end();
       }
     }
-    static void stop(work_item& item) {
-      transfer& self = static_cast<posted&>(item).of;
-      self.client_.loop_.reactor().stop(self);
-      self.stopped_ = !self.complete_;
-      self.continuation_.post();
+    void stop() {
+      client_.loop_.reactor().stop(*this);
+      stopped_ = !complete_;
+      continuation_.post();
     }
     void finished(CURLcode outcome) override {
       outcome_ = outcome;
@@ -382,8 +377,8 @@ class http_client {
     std::exception_ptr start_failure_;
     std::array<char, CURL_ERROR_SIZE> detail_{};
     continuation continuation_;
-    posted start_{*this, &transfer::start};
-    posted stop_{*this, &transfer::stop};
+    posted_call start_{[this] { start(); }};
+    posted_call stop_{[this] { stop(); }};
     std::atomic<phase> phase_{phase::arriving};
     std::optional<stop_callback<stop_request>> on_stop_;
   };

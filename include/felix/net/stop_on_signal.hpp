@@ -2,8 +2,8 @@
 // net: a signal as a stop request.
 #pragma once
 
+#include <felix/async/posted_call.hpp>
 #include <felix/async/stop_token.hpp>
-#include <felix/async/work_item.hpp>
 #include <felix/error.hpp>
 #include <felix/net/event_loop.hpp>
 
@@ -54,12 +54,6 @@ class stop_on_signal {
   [[nodiscard]] bool stop_requested() const noexcept { return stop_.stop_requested(); }
 
  private:
-  struct request : work_item {
-    explicit request(stop_on_signal& self) noexcept : work_item{&run}, of{self} {}
-    static void run(work_item& item) { static_cast<request&>(item).of.stop_.request_stop(); }
-    stop_on_signal& of;
-  };
-
   static std::atomic<stop_on_signal*>* slot_of(int signal) noexcept {
     static std::array<std::atomic<stop_on_signal*>, 65> slots{};  // POSIX signals are small numbers; Linux has 64
     static_assert(std::atomic<stop_on_signal*>::is_always_lock_free, "the handler reads it");
@@ -78,7 +72,7 @@ class stop_on_signal {
   int signal_;
   struct sigaction former_ = {};
   stop_source stop_;
-  request request_{*this};
+  posted_call request_{detail::stop_forward{stop_}};
   std::atomic<bool> posted_{false};
 };
 

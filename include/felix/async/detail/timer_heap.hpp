@@ -69,7 +69,7 @@ class timer_heap {
   }
   void place(std::size_t index, const entry& value) noexcept {
     heap_[index] = value;
-    value.item->index_ = index;
+    value.item->index_ = static_cast<unsigned>(index);
   }
   void rise(std::size_t index) noexcept {
     const entry moving = heap_[index];

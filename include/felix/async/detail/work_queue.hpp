@@ -46,6 +46,7 @@ class work_inbox {
 
   /// Moves everything to the end of `list`, in the order of posting. False: there was nothing.
   bool take(work_list& list) noexcept {
+    if (newest_.load(std::memory_order_relaxed) == nullptr) return false;  // whoever fills it from now on wakes us
     work_item* newest = newest_.exchange(nullptr, std::memory_order_acquire);
     work_item* oldest = nullptr;
     while (newest != nullptr) {

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: MIT
+// async: where the frames of coroutines come from: blocks of the right size, kept by each thread for the next one.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <mutex>
+#include <new>
+#include <utility>
+
+namespace felix::inline v1 {
+namespace detail {
+
+/// Blocks of 16 to 1,024 bytes in steps of 16, carved from slabs of 16 KiB. A thread keeps a list for each size and takes
+/// no lock until it is empty or holds two slabs' worth; then a whole batch comes from, or goes to, a list that all
+/// threads share. A thread that ends leaves its blocks to the others. Slabs are kept: the pool holds what was in use at
+/// once, and no more. Larger frames come from operator new.
+///
+/// Under AddressSanitizer every block comes from operator new: a pool would hide a frame that is leaked or used after it
+/// was destroyed.
+class frame_pool {
+ public:
+  static constexpr std::size_t granule = 16;
+  static constexpr std::size_t largest = 1024;
+
+  [[nodiscard]] static void* allocate(std::size_t bytes) {
+    if (bytes > largest || instrumented) return ::operator new(bytes);
+    cache& mine = local();
+    const std::size_t size = size_of(bytes);
+    block* const free = mine.sizes[size].first;
+    if (free == nullptr) return refill(mine, size);
+    mine.sizes[size].first = free->next;
+    --mine.sizes[size].count;
+    return free;
+  }
+
+  static void deallocate(void* memory, std::size_t bytes) noexcept {
+    if (bytes > largest || instrumented) return ::operator delete(memory, bytes);
+    cache& mine = local();
+    const std::size_t size = size_of(bytes);
+    mine.sizes[size].first = ::new (memory) block{mine.sizes[size].first, nullptr};
+    if (++mine.sizes[size].count >= 2 * batch(size) || mine.stage != stages::open) overflow(mine, size);
+  }
+
+ private:
+#if defined(__SANITIZE_ADDRESS__)
+  static constexpr bool instrumented = true;
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+  static constexpr bool instrumented = true;
+#else
+  static constexpr bool instrumented = false;
+#endif
+#else
+  static constexpr bool instrumented = false;
+#endif
+
+  static constexpr std::size_t slab_bytes = std::size_t{16} * 1024;
+  static constexpr std::size_t sizes = largest / granule;
+
+  struct block {
+    block* next;
+    block* next_batch;  // of the first block of a batch in the shared list
+  };
+  static_assert(sizeof(block) <= granule);
+
+  enum class stages : unsigned char { fresh, open, closed };  // open: it will be emptied when the thread ends
+
+  struct list {
+    block* first = nullptr;
+    std::size_t count = 0;
+  };
+  /// One per thread. Trivial, so that using it costs no check whether it was made, and so that it can be used while the
+  /// thread's other objects are destroyed.
+  struct cache {
+    std::array<list, frame_pool::sizes> sizes;
+    stages stage;
+  };
+  struct shared_lists {
+    std::mutex mutex;
+    std::array<block*, frame_pool::sizes> batches{};
+  };
+
+  static std::size_t size_of(std::size_t bytes) noexcept { return (bytes + granule - 1) / granule - 1; }
+  static std::size_t batch(std::size_t size) noexcept { return slab_bytes / ((size + 1) * granule); }
+
+  static cache& local() noexcept {
+    static thread_local constinit cache mine{};
+    return mine;
+  }
+  static shared_lists& shared() noexcept {
+    static constinit shared_lists all;
+    return all;
+  }
+
+  /// Empties the thread's cache when the thread ends.
+  class closer {
+   public:
+    explicit closer(cache& mine) noexcept : cache_{mine} { cache_.stage = stages::open; }
+    closer(closer&&) = delete;
+    ~closer() {
+      cache_.stage = stages::closed;
+      for (std::size_t size = 0; size < sizes; ++size) {
+        if (cache_.sizes[size].first != nullptr) spill(cache_, size);
+      }
+    }
+
+   private:
+    cache& cache_;
+  };
+
+  static void open(cache& mine) noexcept { static thread_local const closer at_thread_end{mine}; }
+
+  [[gnu::noinline]] static void* refill(cache& mine, std::size_t size) {
+    if (mine.stage == stages::fresh) open(mine);
+    block* first = nullptr;
+    std::size_t count = 0;
+    {
+      shared_lists& all = shared();
+      std::scoped_lock lock{all.mutex};
+      first = all.batches[size];
+      if (first != nullptr) all.batches[size] = first->next_batch;
+    }
+    if (first != nullptr) {
+      for (const block* each = first; each != nullptr; each = each->next) ++count;
+    } else {
+      count = batch(size);
+      auto* const slab = static_cast<std::byte*>(::operator new(slab_bytes));
+      for (std::size_t i = count; i-- > 0;) first = ::new (slab + i * (size + 1) * granule) block{first, nullptr};
+    }
+    mine.sizes[size] = {first->next, count - 1};
+    if (mine.stage == stages::closed && first->next != nullptr) spill(mine, size);
+    return first;
+  }
+
+  [[gnu::noinline]] static void overflow(cache& mine, std::size_t size) noexcept {
+    if (mine.stage == stages::fresh) return open(mine);
+    spill(mine, size);
+  }
+
+  /// Gives a batch to the other threads; all there is when this thread ends.
+  static void spill(cache& mine, std::size_t size) noexcept {
+    list& from = mine.sizes[size];
+    block* const first = from.first;
+    block* last = first;
+    std::size_t count = 1;
+    while (last->next != nullptr && (count < batch(size) || mine.stage == stages::closed)) {
+      last = last->next;
+      ++count;
+    }
+    from = {std::exchange(last->next, nullptr), from.count - count};
+    shared_lists& all = shared();
+    std::scoped_lock lock{all.mutex};
+    first->next_batch = std::exchange(all.batches[size], first);
+  }
+};
+
+/// What a promise derives from, so that its frame comes from the pool.
+class pooled_frame {
+ public:
+  static void* operator new(std::size_t bytes) { return frame_pool::allocate(bytes); }
+  static void operator delete(void* frame, std::size_t bytes) noexcept { frame_pool::deallocate(frame, bytes); }
+};
+
+}  // namespace detail
+}  // namespace felix::inline v1
