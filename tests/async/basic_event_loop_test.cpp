@@ -11,8 +11,10 @@
 #include <atomic>
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 using namespace std::chrono_literals;
@@ -26,6 +28,32 @@ felix::task<void> note_after(std::chrono::milliseconds delay, std::string name, 
 felix::task<void> wait_for(felix::event& event) { co_await event; }
 felix::task<int> seven() { co_return 7; }
 felix::task<int> nested(felix::simulated_loop& loop) { co_return loop.run(seven()); }
+
+/// Its wake() returns late: not before the loop that it woke is being destroyed.
+struct late_waker {
+  std::atomic<bool> asleep{false}, woken{false}, loop_ends{false}, left{false};
+
+  class reactor {
+   public:
+    explicit reactor(late_waker& shared) noexcept : shared_{shared} {}
+    void wait(std::optional<std::chrono::nanoseconds>) {
+      shared_.asleep = true;
+      shared_.asleep.notify_one();
+      shared_.woken.wait(false);
+    }
+    void poll() const noexcept {}
+    void wake() noexcept {
+      shared_.woken = true;
+      shared_.woken.notify_one();
+      shared_.loop_ends.wait(false);
+      for (int i = 0; i < 1'000; ++i) std::this_thread::yield();
+      shared_.left = true;
+    }
+
+   private:
+    late_waker& shared_;
+  };
+};
 
 }  // namespace
 
@@ -126,6 +154,23 @@ TEST_CASE("event loop: posts from many threads all run, on the loop", "[async][l
   loop.run(until_all_ran(ran, threads * each));
   for (auto& poster : posters) poster.join();
   CHECK(ran == threads * each);
+}
+
+TEST_CASE("event loop: its end waits for a thread that is still inside the wake-up of a post", "[async][loop]") {
+  late_waker waker;
+  felix::event event;
+  std::optional<felix::basic_event_loop<late_waker::reactor, felix::steady_clock_source>> loop{std::in_place,
+                                                                                               std::in_place, waker};
+  std::thread setter{[&] {
+    waker.asleep.wait(false);
+    event.set();
+  }};
+  loop->run(event);
+  waker.loop_ends = true;
+  waker.loop_ends.notify_one();
+  loop.reset();
+  CHECK(waker.left.load());
+  setter.join();
 }
 
 TEST_CASE("event loop: can be used again after shut_down", "[async][loop]") {

@@ -72,8 +72,8 @@ class basic_event_loop : public scheduler {
   explicit basic_event_loop(std::in_place_t, Args&&... reactor) : reactor_(std::forward<Args>(reactor)...) {}
   ~basic_event_loop() {
     assert(spawned_.empty() && "felix: a loop is destroyed while tasks run on it; call shut_down() first");
-    // Whoever posted the last item may still be about to wake us, although it has been run.
-    while (posting_.load(std::memory_order_acquire) != 0) std::this_thread::yield();
+    // Whoever posted the last item may still be inside wake(), although it has been run.
+    while (wakes_.load(std::memory_order_acquire) != wakes_expected_) std::this_thread::yield();
   }
 
   /// Runs the loop until `work` has ended; gives its value or throws its exception. The stop token is felix's, that of a
@@ -151,10 +151,10 @@ class basic_event_loop : public scheduler {
   }
   /// The same without a look at the thread: safe where only async-signal-safe calls are.
   void post_from_signal_handler(work_item& item) noexcept {
-    posting_.fetch_add(1, std::memory_order_relaxed);
-    if (inbox_.push(item)) reactor_.wake();  // one wake-up a batch: whoever found it empty
+    if (!inbox_.push(item)) return;
+    reactor_.wake();
     // release pairs with the acquire in the destructor: our last access comes before the loop ends.
-    posting_.fetch_sub(1, std::memory_order_release);
+    wakes_.fetch_add(1, std::memory_order_release);
   }
 
   bool arm(detail::timer& item) override {
@@ -185,6 +185,19 @@ class basic_event_loop : public scheduler {
 
    private:
     const scheduler* outer_;
+  };
+
+  /// Ends a sleep, and remembers whether a post did.
+  class waking_up {
+   public:
+    explicit waking_up(basic_event_loop& loop) noexcept : loop_{loop} {}
+    waking_up(waking_up&&) = delete;
+    ~waking_up() {
+      if (!loop_.inbox_.wake_up()) ++loop_.wakes_expected_;
+    }
+
+   private:
+    basic_event_loop& loop_;
   };
 
   /// A spawned task: it is in `spawned_` until it has ended, and destroys its own frame.
@@ -259,7 +272,8 @@ class basic_event_loop : public scheduler {
     if constexpr (requires { clock_.skip_to(*next); }) {  // simulated time: nothing else can happen before `next`
       if (!next) return false;
       clock_.skip_to(*next);
-    } else {
+    } else if (inbox_.fall_asleep()) {
+      const waking_up at_end{*this};
       reactor_.wait(next ? std::optional<std::chrono::nanoseconds>{*next - clock_.now()} : std::nullopt);
     }
     return true;
@@ -299,9 +313,10 @@ class basic_event_loop : public scheduler {
 
   Reactor reactor_;
   Clock clock_;
-  detail::work_inbox inbox_;     // posted by other threads and signal handlers
-  std::atomic<int> posting_{0};  // of these, how many are inside a post
-  detail::work_list ready_;      // the loop's thread only
+  detail::work_inbox inbox_;        // posted by other threads and signal handlers
+  std::atomic<unsigned> wakes_{0};  // how often a post has called wake()
+  unsigned wakes_expected_ = 0;     // how often it had to; the loop's thread only
+  detail::work_list ready_;         // the loop's thread only
   std::mutex timers_mutex_;
   detail::timer_heap timers_;
   detail::intrusive_list<typename root::promise_type> spawned_;
