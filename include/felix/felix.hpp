@@ -14,8 +14,10 @@
 #include <felix/agent/session_result.hpp>
 #include <felix/agent/team.hpp>
 #include <felix/async/as_result.hpp>
+#include <felix/async/async_generator.hpp>
 #include <felix/async/awaitable.hpp>
 #include <felix/async/basic_event_loop.hpp>
+#include <felix/async/channel.hpp>
 #include <felix/async/continuation.hpp>
 #include <felix/async/event.hpp>
 #include <felix/async/mutex.hpp>

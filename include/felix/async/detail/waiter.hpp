@@ -55,10 +55,12 @@ class wait_list {
     static_cast<waiter*>(waiting.next_)->previous_ = waiting.previous_;
     waiting.previous_ = nullptr;
   }
+  /// The one that came first. Not when there is none.
+  [[nodiscard]] waiter& front() noexcept { return static_cast<waiter&>(*ends_.next_); }
   /// The one that came first, released; null when there is none.
   waiter* release_front() noexcept {
     if (empty()) return nullptr;
-    auto& first = static_cast<waiter&>(*ends_.next_);
+    waiter& first = front();
     erase(first);
     first.release();
     return &first;
@@ -67,7 +69,7 @@ class wait_list {
   /// Releases all. They can then only be gone through by post_all.
   waiter* release_all() noexcept {
     if (empty()) return nullptr;
-    auto* const first = static_cast<waiter*>(ends_.next_);
+    waiter* const first = &front();
     ends_.previous_->next_ = nullptr;
     for (auto* each = first; each != nullptr; each = static_cast<waiter*>(each->next_)) each->release();
     reset();
