@@ -20,6 +20,7 @@ int main(int argc, char** argv) try {
   questions::timers(suite);
   questions::post(suite);
   questions::semaphore(suite);
+  questions::channel(suite);
   questions::simulated_loop(suite);
   return suite.finish();
 } catch (const std::exception& failure) {

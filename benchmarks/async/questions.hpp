@@ -14,6 +14,7 @@ void stop_callback(bench::suite& suite);
 void timers(bench::suite& suite);
 void post(bench::suite& suite);
 void semaphore(bench::suite& suite);
+void channel(bench::suite& suite);
 void simulated_loop(bench::suite& suite);
 
 }  // namespace questions
