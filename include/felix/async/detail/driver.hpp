@@ -3,6 +3,7 @@
 #pragma once
 
 #include <coroutine>
+#include <cstdint>
 #include <utility>
 
 namespace felix::inline v1 {
@@ -45,7 +46,7 @@ class driver {
 
   /// What an await_suspend or a final awaiter returns in order to go on with `coroutine`.
   static std::coroutine_handle<> transfer(std::coroutine_handle<> coroutine) noexcept {
-    if (++here().transfers % between_bounces != 0) [[likely]]
+    if (++here().transfers != 0) [[likely]]  // it wraps: one instruction counts and tests
       return coroutine;
     return bounce(coroutine);
   }
@@ -59,11 +60,9 @@ class driver {
   }
 
  private:
-  static constexpr unsigned between_bounces = 256;
-
   struct thread_state {
     driver* innermost;
-    unsigned transfers;
+    std::uint8_t transfers;
   };
   // Its address is not kept across a suspension, after which the coroutine may be on another thread: g++ splits a
   // coroutine before it optimises, and clang 16 and later ask for the address anew (llvm.threadlocal.address).

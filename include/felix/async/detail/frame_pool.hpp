@@ -31,7 +31,7 @@ class frame_pool {
     block* const free = mine.sizes[size].first;
     if (free == nullptr) return refill(mine, size);
     mine.sizes[size].first = free->next;
-    --mine.sizes[size].count;
+    ++mine.sizes[size].room;
     return free;
   }
 
@@ -39,8 +39,11 @@ class frame_pool {
     if (bytes > largest || instrumented) return ::operator delete(memory, bytes);
     cache& mine = local();
     const std::size_t size = size_of(bytes);
-    mine.sizes[size].first = ::new (memory) block{mine.sizes[size].first, nullptr};
-    if (++mine.sizes[size].count >= 2 * batch(size) || mine.stage != stages::open) overflow(mine, size);
+    auto* const freed = ::new (memory) block;
+    freed->next = mine.sizes[size].first;
+    mine.sizes[size].first = freed;
+    if (--mine.sizes[size].room < 0) [[unlikely]]
+      overflow(mine, size);
   }
 
  private:
@@ -68,8 +71,8 @@ class frame_pool {
   enum class stages : unsigned char { fresh, open, closed };  // open: it will be emptied when the thread ends
 
   struct list {
-    block* first = nullptr;
-    std::size_t count = 0;
+    block* first;
+    std::ptrdiff_t room;  // how many more it takes; none before and after the stage `open`, so that each is noticed
   };
   /// One per thread. Trivial, so that using it costs no check whether it was made, and so that it can be used while the
   /// thread's other objects are destroyed.
@@ -97,12 +100,17 @@ class frame_pool {
   /// Empties the thread's cache when the thread ends.
   class closer {
    public:
-    explicit closer(cache& mine) noexcept : cache_{mine} { cache_.stage = stages::open; }
+    explicit closer(cache& mine) noexcept : cache_{mine} {
+      cache_.stage = stages::open;
+      for (std::size_t size = 0; size < sizes; ++size)
+        cache_.sizes[size].room += static_cast<std::ptrdiff_t>(2 * batch(size));
+    }
     closer(closer&&) = delete;
     ~closer() {
       cache_.stage = stages::closed;
       for (std::size_t size = 0; size < sizes; ++size) {
-        if (cache_.sizes[size].first != nullptr) spill(cache_, size);
+        cache_.sizes[size].room = 0;
+        if (cache_.sizes[size].first != nullptr) give_all(cache_, size);
       }
     }
 
@@ -115,41 +123,51 @@ class frame_pool {
   [[gnu::noinline]] static void* refill(cache& mine, std::size_t size) {
     if (mine.stage == stages::fresh) open(mine);
     block* first = nullptr;
-    std::size_t count = 0;
     {
       shared_lists& all = shared();
       std::scoped_lock lock{all.mutex};
       first = all.batches[size];
       if (first != nullptr) all.batches[size] = first->next_batch;
     }
-    if (first != nullptr) {
-      for (const block* each = first; each != nullptr; each = each->next) ++count;
-    } else {
-      count = batch(size);
+    if (first == nullptr) {
       auto* const slab = static_cast<std::byte*>(::operator new(slab_bytes));
-      for (std::size_t i = count; i-- > 0;) first = ::new (slab + i * (size + 1) * granule) block{first, nullptr};
+      for (std::size_t i = batch(size); i-- > 0;) first = ::new (slab + i * (size + 1) * granule) block{first, nullptr};
     }
-    mine.sizes[size] = {first->next, count - 1};
-    if (mine.stage == stages::closed && first->next != nullptr) spill(mine, size);
+    mine.sizes[size].first = first->next;
+    if (mine.stage == stages::open) {
+      mine.sizes[size].room -= count(first->next);
+    } else if (first->next != nullptr) {
+      give_all(mine, size);
+    }
     return first;
   }
 
   [[gnu::noinline]] static void overflow(cache& mine, std::size_t size) noexcept {
-    if (mine.stage == stages::fresh) return open(mine);
-    spill(mine, size);
+    if (mine.stage == stages::fresh) open(mine);  // then there is room
+    if (mine.stage == stages::closed) {
+      give_all(mine, size);
+    } else if (mine.sizes[size].room < 0) {
+      block* last = mine.sizes[size].first;
+      for (std::size_t i = 1; i < batch(size); ++i) last = last->next;
+      give(mine, size, *last);
+      mine.sizes[size].room += static_cast<std::ptrdiff_t>(batch(size));
+    }
   }
 
-  /// Gives a batch to the other threads; all there is when this thread ends.
-  static void spill(cache& mine, std::size_t size) noexcept {
-    list& from = mine.sizes[size];
-    block* const first = from.first;
-    block* last = first;
-    std::size_t count = 1;
-    while (last->next != nullptr && (count < batch(size) || mine.stage == stages::closed)) {
-      last = last->next;
-      ++count;
-    }
-    from = {std::exchange(last->next, nullptr), from.count - count};
+  static std::ptrdiff_t count(const block* first) noexcept {
+    std::ptrdiff_t found = 0;
+    for (; first != nullptr; first = first->next) ++found;
+    return found;
+  }
+  static void give_all(cache& mine, std::size_t size) noexcept {
+    block* last = mine.sizes[size].first;
+    while (last->next != nullptr) last = last->next;
+    give(mine, size, *last);
+    mine.sizes[size].room = 0;
+  }
+  /// To the other threads, as a batch: all up to `last`.
+  static void give(cache& mine, std::size_t size, block& last) noexcept {
+    block* const first = std::exchange(mine.sizes[size].first, std::exchange(last.next, nullptr));
     shared_lists& all = shared();
     std::scoped_lock lock{all.mutex};
     first->next_batch = std::exchange(all.batches[size], first);
