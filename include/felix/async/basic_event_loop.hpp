@@ -2,11 +2,9 @@
 // async: one thread that runs coroutines, timers and whatever its reactor waits for.
 #pragma once
 
-#include <felix/async/as_result.hpp>
 #include <felix/async/awaitable.hpp>
-#include <felix/async/detail/driver.hpp>
-#include <felix/async/detail/frame_pool.hpp>
-#include <felix/async/detail/intrusive_list.hpp>
+#include <felix/async/detail/root.hpp>
+#include <felix/async/detail/running_loop.hpp>
 #include <felix/async/detail/timer_heap.hpp>
 #include <felix/async/detail/work_queue.hpp>
 #include <felix/async/scheduler.hpp>
@@ -21,7 +19,6 @@
 #include <cassert>
 #include <chrono>
 #include <concepts>
-#include <coroutine>
 #include <cstddef>
 #include <exception>
 #include <mutex>
@@ -47,16 +44,6 @@ concept clock_policy = requires(const C& clock) {
   { clock.now() } noexcept -> std::same_as<std::chrono::steady_clock::time_point>;
 };
 
-namespace detail {
-
-/// The loop that runs on this thread, if any.
-inline const scheduler*& running_loop() noexcept {
-  static thread_local constinit const scheduler* running = nullptr;
-  return running;
-}
-
-}  // namespace detail
-
 /// Runs tasks on one thread. `event_loop`, `simulated_loop` and the loop inside `sync_wait` are three settings of it.
 ///     felix::event_loop loop;
 ///     auto answer = loop.run(llm.complete(request));
@@ -71,7 +58,7 @@ class basic_event_loop : public scheduler {
     requires std::is_constructible_v<Reactor, Args...>
   explicit basic_event_loop(std::in_place_t, Args&&... reactor) : reactor_(std::forward<Args>(reactor)...) {}
   ~basic_event_loop() {
-    assert(spawned_.empty() && "felix: a loop is destroyed while tasks run on it; call shut_down() first");
+    assert(spawned_ == 0 && "felix: a loop is destroyed while tasks run on it; call shut_down() first");
     // Whoever posted the last item may still be inside wake(), although it has been run.
     while (wakes_.load(std::memory_order_acquire) != wakes_expected_) std::this_thread::yield();
   }
@@ -108,10 +95,10 @@ class basic_event_loop : public scheduler {
   /// run() or poll().
   template <awaitable A, std::invocable<result<awaited_t<A>>> OnDone, stoppable_token Token = stop_token>
   void spawn(A&& work, OnDone on_done, Token stop = {}) {
-    const root started = root_of(as_task(std::forward<A>(work)), std::move(on_done), stop);
-    started.coroutine.promise().adopt(*this);
-    const entered inside{*this};
-    detail::driver::resume(started.coroutine);
+    const work_item& start =
+        detail::root<basic_event_loop>::make(*this, std::forward<A>(work), std::move(on_done), std::move(stop));
+    const detail::entered inside{*this};
+    start();
   }
 
   /// Does everything that can be done now, and never blocks: for applications with a loop of their own. True: it gave up
@@ -131,7 +118,7 @@ class basic_event_loop : public scheduler {
     if (detail::running_loop() != nullptr)
       throw deadlock_error{"shut_down: called by a task or a callback of a running loop, which would wait for itself"};
     shut_down_->request_stop();
-    while (!spawned_.empty()) {
+    while (spawned_ != 0) {
       if (!turn(waiting::allowed)) std::terminate();  // a coroutine ignores its stop token: joining would hang for ever
     }
     shut_down_.emplace();
@@ -176,17 +163,6 @@ class basic_event_loop : public scheduler {
  private:
   enum class waiting : unsigned char { allowed, refused };
 
-  /// While it lives, this loop is the one that runs on this thread.
-  class entered {
-   public:
-    explicit entered(const scheduler& loop) noexcept : outer_{std::exchange(detail::running_loop(), &loop)} {}
-    entered(entered&&) = delete;
-    ~entered() { detail::running_loop() = outer_; }
-
-   private:
-    const scheduler* outer_;
-  };
-
   /// Ends a sleep, and remembers whether a post did.
   class waking_up {
    public:
@@ -200,67 +176,17 @@ class basic_event_loop : public scheduler {
     basic_event_loop& loop_;
   };
 
-  /// A spawned task: it is in `spawned_` until it has ended, and destroys its own frame.
-  struct root {
-    class promise_type : public detail::list_hook, public detail::pooled_frame {
-     public:
-      promise_type() noexcept = default;
-      ~promise_type() {
-        if (loop_ != nullptr) loop_->spawned_.erase(*this);
-      }
-      root get_return_object() noexcept { return {std::coroutine_handle<promise_type>::from_promise(*this)}; }
-      [[nodiscard]] std::suspend_always initial_suspend() const noexcept { return {}; }
-      [[nodiscard]] std::suspend_never final_suspend() const noexcept { return {}; }
-      void return_void() const noexcept {}
-      void unhandled_exception() const noexcept { std::terminate(); }  // on_done must not throw
-      [[nodiscard]] const task_context& context() const noexcept { return context_; }
-
-      void adopt(basic_event_loop& loop) {
-        context_ = {&loop, stop_.get_token()};
-        loop_ = &loop;
-        loop.spawned_.push_back(*this);
-        on_shut_down_.emplace(loop.shut_down_->get_token(), detail::stop_forward{stop_});
-      }
-      [[nodiscard]] stop_source& stop() noexcept { return stop_; }
-
-     private:
-      basic_event_loop* loop_ = nullptr;
-      task_context context_;
-      stop_source stop_;
-      std::optional<stop_callback<detail::stop_forward>> on_shut_down_;
-    };
-    std::coroutine_handle<promise_type> coroutine;
-  };
-  /// Tells a root its own stop source.
-  class own_stop {
-   public:
-    own_stop() noexcept = default;
-    [[nodiscard]] bool await_ready() const noexcept { return false; }
-    bool await_suspend(std::coroutine_handle<typename root::promise_type> self) noexcept {
-      stop_ = &self.promise().stop();
-      return false;
-    }
-    [[nodiscard]] stop_source& await_resume() const noexcept { return *stop_; }
-
-   private:
-    stop_source* stop_ = nullptr;
-  };
-
-  template <class T, class OnDone, class Token>
-  static root root_of(task<T> work, OnDone on_done, Token stop) {
-    result<T> outcome = result<T>::failure(nullptr);
-    {
-      stop_source& own = co_await own_stop{};
-      const stop_callback_for_t<Token, detail::stop_forward> forwarded{stop, detail::stop_forward{own}};
-      outcome = co_await as_result(std::move(work));
-    }
-    on_done(std::move(outcome));
+  friend class detail::root<basic_event_loop>;
+  [[nodiscard]] stop_token adopt() noexcept {
+    ++spawned_;
+    return shut_down_->get_token();
   }
+  void disown() noexcept { --spawned_; }
 
   /// One round: what is ready, what is due, what the reactor has. False: nothing was done, and (when waiting is
   /// allowed) nothing is left that could wake anything.
   bool turn(waiting wait) {
-    const entered inside{*this};
+    const detail::entered inside{*this};
     bool done = inbox_.take(ready_);
     done = run_ready() || done;
     done = fire_due() || done;
@@ -319,7 +245,7 @@ class basic_event_loop : public scheduler {
   detail::work_list ready_;         // the loop's thread only
   std::mutex timers_mutex_;
   detail::timer_heap timers_;
-  detail::intrusive_list<typename root::promise_type> spawned_;
+  std::size_t spawned_ = 0;                              // how many of them have not ended
   std::optional<stop_source> shut_down_{std::in_place};  // a new one after each shut_down()
 };
 

@@ -4,6 +4,7 @@
 
 #include <felix/async/awaitable.hpp>
 #include <felix/async/basic_event_loop.hpp>
+#include <felix/async/detail/running_loop.hpp>
 #include <felix/async/stop_token.hpp>
 #include <felix/error.hpp>
 
