@@ -31,6 +31,7 @@
 #include <felix/async/stop_token.hpp>
 #include <felix/async/sync_wait.hpp>
 #include <felix/async/task.hpp>
+#include <felix/async/thread_pool.hpp>
 #include <felix/async/timeout.hpp>
 #include <felix/async/when_all.hpp>
 #include <felix/async/when_any.hpp>

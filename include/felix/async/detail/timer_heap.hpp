@@ -42,6 +42,15 @@ class timer_heap {
     return &due;
   }
 
+  /// The first one, disarmed; the caller then calls fire() all the same: for a scheduler that ends, and can let nobody
+  /// sleep on. Sleeps then end with `cancelled`.
+  timer* pop_disarmed() noexcept {
+    if (heap_.empty()) return nullptr;
+    timer& first = *heap_.front().item;
+    disarm(first);
+    return &first;
+  }
+
   [[nodiscard]] std::optional<std::chrono::steady_clock::time_point> next_deadline() const noexcept {
     if (heap_.empty()) return std::nullopt;
     return heap_.front().deadline;
