@@ -16,13 +16,14 @@
 
 #include <atomic>
 #include <chrono>
+#include <condition_variable>
+#include <coroutine>
 #include <cstddef>
 #include <deque>
-#include <functional>
+#include <exception>
 #include <latch>
 #include <memory>
-#include <semaphore>
-#include <set>
+#include <mutex>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -37,6 +38,26 @@ static_assert(!std::is_move_constructible_v<felix::thread_pool>);
 
 namespace {
 
+/// Counts what other threads announce. Unlike std's semaphore it may end as soon as the last one has been heard.
+class baton {
+ public:
+  void release() {
+    std::scoped_lock lock{mutex_};
+    ++count_;
+    changed_.notify_all();
+  }
+  void acquire(int count = 1) {
+    std::unique_lock lock{mutex_};
+    changed_.wait(lock, [&] { return count_ >= count; });
+    count_ -= count;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  int count_ = 0;
+};
+
 /// Holds one thread of a pool until it is opened, so that a test can say what is posted before anything runs.
 class blocker {
  public:
@@ -44,13 +65,17 @@ class blocker {
     pool.post(call_);
     begun_.acquire();
   }
-  void open() { go_.release(); }
+  void open() {
+    go_.release();
+    ended_.acquire();
+  }
 
  private:
-  std::binary_semaphore begun_{0}, go_{0};
+  baton begun_, go_, ended_;
   felix::posted_call call_{[this] {
     begun_.release();
     go_.acquire();
+    ended_.release();
   }};
 };
 
@@ -118,7 +143,7 @@ TEST_CASE("thread pool: what is posted runs on its threads, in order, and never 
       hold.open();
     }
     sync_wait(pool.sleep_for(0ns));  // fired by the only thread
-    std::binary_semaphore done{0};
+    baton done;
     felix::posted_call last{[&] { done.release(); }};
     pool.post(last);
     done.acquire();
@@ -138,13 +163,13 @@ TEST_CASE("thread pool: a yield lets the others go first", "[async][thread_pool]
   };
   {
     felix::thread_pool pool{1};
-    std::latch ended{3};
+    baton ended;
     blocker hold{pool};
     for (const char* name : {"a", "b", "c"})
-      pool.spawn(twice(name, log), [&](felix::result<void>) { ended.count_down(); });
+      pool.spawn(twice(name, log), [&](felix::result<void>) { ended.release(); });
     CHECK(log.empty());
     hold.open();
-    ended.wait();
+    ended.acquire(3);
   }
   CHECK(log == "abcabc");
 }
@@ -174,28 +199,26 @@ TEST_CASE("thread pool: as many items run at once as there are threads", "[async
   constexpr int threads = 5;
   felix::thread_pool pool{threads};
   for (int round = 0; round < 50; ++round) {
-    std::latch all_there{threads}, done{threads};
+    std::latch all_there{threads};
+    baton done;
     std::deque<felix::posted_call> calls;
     for (int i = 0; i < threads; ++i) {
       calls.emplace_back([&] {
         all_there.arrive_and_wait();
-        done.count_down();
+        done.release();
       });
     }
     felix::posted_call from_inside{[&] {
       for (auto& call : calls) pool.post(call);
+      done.release();
     }};
     if (round % 2 == 0) {
       for (auto& call : calls) pool.post(call);
+      done.acquire(threads);
     } else {
       pool.post(from_inside);
+      done.acquire(threads + 1);
     }
-    done.wait();
-    std::binary_semaphore settled{0};  // the last count_down is over before the latch dies
-    done.wait();
-    felix::posted_call settle{[&] { settled.release(); }};
-    pool.post(settle);
-    settled.acquire();
   }
 }
 
@@ -274,12 +297,12 @@ TEST_CASE("thread pool: a stop before, while and after", "[async][thread_pool]")
     CHECK_THROWS_AS(felix::sync_wait(seven_on(pool), stop.get_token()), felix::cancelled);
   }
   SECTION("while it sleeps there") {
-    const auto sleeper = [](felix::thread_pool& on, std::binary_semaphore& begun) -> felix::task<void> {
+    const auto sleeper = [](felix::thread_pool& on, baton& begun) -> felix::task<void> {
       co_await on.schedule();
       begun.release();
       co_await felix::sleep_for(24h);
     };
-    std::binary_semaphore begun{0};
+    baton begun;
     std::thread stopper{[&] {
       begun.acquire();
       stop.request_stop();
@@ -327,7 +350,7 @@ TEST_CASE("thread pool: an earlier timer from elsewhere wakes a thread that wait
   const auto threads = GENERATE(std::size_t{1}, std::size_t{3});
   felix::thread_pool pool{threads};
   felix::stop_source stop;
-  std::binary_semaphore ended{0};
+  baton ended;
   std::atomic<bool> was_cancelled{false};
   pool.spawn(
       felix::sleep_for(24h),
@@ -345,7 +368,7 @@ TEST_CASE("thread pool: an earlier timer from elsewhere wakes a thread that wait
 
 TEST_CASE("thread pool: a busy thread does not hold up the timers of the others", "[async][thread_pool]") {
   felix::thread_pool pool{2};
-  std::binary_semaphore fired{0}, ended{0};
+  baton fired, ended;
   const auto fire = [&](felix::result<void>) { fired.release(); };
   felix::posted_call busy{[&] {
     fired.acquire();
@@ -363,7 +386,7 @@ TEST_CASE("thread pool: a busy thread does not hold up the timers of the others"
           void unhandled_exception() const noexcept { std::terminate(); }
         };
       };
-      const auto sleep = [](felix::thread_pool& on, std::binary_semaphore& then) -> detached {
+      const auto sleep = [](felix::thread_pool& on, baton& then) -> detached {
         co_await on.sleep_for(1ms);
         then.release();
       };
@@ -398,7 +421,7 @@ TEST_CASE("thread pool: a busy thread does not hold up the timers of the others"
 
 TEST_CASE("thread pool: a thousand timers on several threads, half of them stopped", "[async][thread_pool]") {
   std::atomic<int> fired{0}, cancelled{0};
-  std::latch ended{1000};
+  baton ended;
   felix::stop_source stop;
   felix::thread_pool pool{4};
   for (int i = 0; i < 1000; ++i) {
@@ -407,12 +430,12 @@ TEST_CASE("thread pool: a thousand timers on several threads, half of them stopp
         felix::sleep_for(stopped ? std::chrono::nanoseconds{24h} : std::chrono::microseconds{i * 7919 % 5000}),
         [&](felix::result<void> slept) {
           (slept ? fired : cancelled).fetch_add(1);
-          ended.count_down();
+          ended.release();
         },
         stopped ? stop.get_token() : felix::stop_token{});
   }
   stop.request_stop();
-  ended.wait();
+  ended.acquire(1000);
   CHECK(fired == 500);
   CHECK(cancelled == 500);
 }
@@ -582,7 +605,7 @@ TEST_CASE("thread pool: a task that goes on posting itself while the pool ends i
           "[async][thread_pool]") {
   const auto long_one = [](int& turns) -> felix::task<void> {
     for (; turns < 1000; ++turns) {
-      co_await felix::as_result(felix::this_task::yield());  // even if it is stopped
+      static_cast<void>(co_await felix::as_result(felix::this_task::yield()));  // even if it is stopped
     }
   };
   const auto threads = GENERATE(std::size_t{1}, std::size_t{4});
@@ -610,7 +633,7 @@ TEST_CASE("thread pool: it can be destroyed while the thread that posted last is
           "[async][thread_pool]") {
   for (int round = 0; round < 200; ++round) {
     auto pool = std::make_unique<felix::thread_pool>(std::size_t{2});
-    std::binary_semaphore ran{0};
+    baton ran;
     felix::posted_call last{[&] { ran.release(); }};
     felix::event set;
     std::thread poster{[&, on = pool.get()] {
@@ -628,7 +651,7 @@ TEST_CASE("thread pool: it can be destroyed while the thread that posted last is
 
 TEST_CASE("thread pool: spawned tasks run on it and tell their outcome there", "[async][thread_pool]") {
   felix::thread_pool pool{2};
-  std::binary_semaphore done{0};
+  baton done;
   std::string outcome;
   const auto tell = [&](auto got) {
     outcome = !pool.is_current() ? "elsewhere" : got ? "value" : "failure";
@@ -673,7 +696,7 @@ TEST_CASE("thread pool: shut_down stops and joins what was spawned, and the pool
 
 TEST_CASE("thread pool: a task that is spawned while it shuts down is stopped too", "[async][thread_pool]") {
   const auto spawner = [](felix::thread_pool& pool, std::atomic<int>& ended) -> felix::task<void> {
-    co_await felix::as_result(felix::sleep_for(24h));  // until the shut_down
+    static_cast<void>(co_await felix::as_result(felix::sleep_for(24h)));  // until the shut_down
     pool.spawn(felix::sleep_for(24h), [&](felix::result<void> slept) { ended.fetch_add(slept ? 0 : 1); });
   };
   std::atomic<int> ended{0};
@@ -712,7 +735,7 @@ TEST_CASE("thread pool: what still sleeps on its clock when it is destroyed wake
   };
   const auto sleeps_again = [](felix::thread_pool& pool) -> felix::task<void> {
     co_await pool.schedule();
-    co_await felix::as_result(felix::sleep_for(24h));
+    static_cast<void>(co_await felix::as_result(felix::sleep_for(24h)));
     co_await felix::sleep_for(24h);  // begins when the pool ends
   };
   {
