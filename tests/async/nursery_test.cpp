@@ -3,11 +3,14 @@
 
 #include <felix/async/simulated_loop.hpp>
 #include <felix/async/sleep.hpp>
+#include <felix/async/sync_wait.hpp>
+#include <felix/async/thread_pool.hpp>
 #include "support/catch.hpp"
 
 #include <chrono>
 #include <stdexcept>
 #include <string>
+#include <thread>
 
 using namespace std::chrono_literals;
 
@@ -99,4 +102,26 @@ TEST_CASE("nursery: a stop of the one who awaits it reaches what was spawned", "
   loop.poll();
   CHECK(cancelled == 1);
   CHECK(loop.now() == felix::simulated_loop::start);
+}
+
+TEST_CASE("nursery: what is spawned from another scheduler's thread begins where the nursery lives",
+          "[async][nursery]") {
+  const auto child = [](felix::scheduler& home, std::thread::id there, int& begun) -> felix::task<void> {
+    CHECK(co_await felix::this_task::scheduler() == &home);
+    if (std::this_thread::get_id() == there) ++begun;
+  };
+  const auto parent = [&](felix::thread_pool& pool, int& begun) -> felix::task<void> {
+    felix::scheduler& home = *co_await felix::this_task::scheduler();
+    const auto here = std::this_thread::get_id();
+    const auto body = [&](felix::nursery& n) -> felix::task<void> {
+      n.spawn(child(home, here, begun));
+      co_await pool.schedule();
+      n.spawn(child(home, here, begun));
+    };
+    co_await felix::with_nursery(body);
+  };
+  felix::thread_pool pool{1};
+  int begun = 0;
+  felix::sync_wait(parent(pool, begun));
+  CHECK(begun == 2);
 }

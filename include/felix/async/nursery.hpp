@@ -5,6 +5,7 @@
 #include <felix/async/awaitable.hpp>
 #include <felix/async/detail/driver.hpp>
 #include <felix/async/detail/join.hpp>
+#include <felix/async/detail/running_loop.hpp>
 #include <felix/async/task.hpp>
 
 #include <coroutine>
@@ -15,16 +16,18 @@
 namespace felix::inline v1 {
 
 /// Where tasks are spawned; made by with_nursery, which joins them.
-/// Threads: spawn and request_stop from the coroutines inside it.
+/// Threads: spawn and request_stop from the coroutines inside it, on whatever scheduler they are.
 class nursery : private detail::fail_fast_join {
  public:
   nursery(nursery&&) = delete;
 
-  /// Starts `work` now, on this thread until it first suspends. The nursery owns it; its value is dropped.
-  /// Cost: nothing beside the task itself.
+  /// Starts `work` now: it runs until it first suspends. It lives where the nursery does; spawned from elsewhere (by a
+  /// task that moved), it is posted there. The nursery owns it; its value is dropped.
+  /// Cost: nothing beside the task itself; from elsewhere one more frame and a post.
   template <awaitable A>
   void spawn(A&& work) {
     auto started = as_task(std::forward<A>(work));
+    if (where != nullptr && detail::running_loop() != where) started = after_post(std::move(started));
     const std::coroutine_handle<> coroutine = detail::task_access::start(started, *this);
     detail::task_access::release(started);
     add_branch();
@@ -39,6 +42,13 @@ class nursery : private detail::fail_fast_join {
   friend task<void> with_nursery(Body body);
   nursery() = default;
   ~nursery() = default;
+
+  /// A yield posts the task to the scheduler that it belongs to, on whatever thread it begins.
+  template <class T>
+  static task<T> after_post(task<T> work) {
+    co_await this_task::yield();
+    co_return co_await std::move(work);
+  }
 
   std::coroutine_handle<> ended(std::coroutine_handle<> ended, const std::exception_ptr* failure,
                                 ended_on on) noexcept override {
