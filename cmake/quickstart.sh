@@ -11,7 +11,9 @@ usage() {
 bash cmake/quickstart.sh [ARGUMENT...]    install what is missing, build blog_writer and run it with the arguments
                                           (without any: "Write about AI safety" --strict-mode)
 bash cmake/quickstart.sh test [PRESET]    install what is missing, build everything and run the tests
-                                          (debug; or release, asan, tsan, clang)
+                                          (debug; or release, asan, tsan, clang, tsan-clang)
+bash cmake/quickstart.sh races [NUMBER]   install what is missing, and race stops against completions (1,000,000 times)
+                                          under ThreadSanitizer, compiled by g++ and by clang
 bash cmake/quickstart.sh --help           this text
 END
 }
@@ -40,7 +42,7 @@ END
     echo 'libbenchmark-dev      -           -                          Google Benchmark'
     echo 'libboost-dev          -           -                          the headers of Boost.Asio'
   fi
-  if [[ $2 == clang ]]; then
+  if [[ $2 == *clang ]]; then
     echo 'clang-19              clang++-19  -                          clang 19 (as clang++-19)'
     echo 'libclang-rt-19-dev    -           -                          its run-time libraries'
   fi
@@ -112,7 +114,7 @@ set_up() {  # set_up run|test PRESET
 under_preset() {  # under_preset PRESET COMMAND...
   local preset=$1 bits=0
   shift
-  if [[ $preset == tsan && -r /proc/sys/vm/mmap_rnd_bits ]]; then bits=$(</proc/sys/vm/mmap_rnd_bits); fi
+  if [[ $preset == tsan* && -r /proc/sys/vm/mmap_rnd_bits ]]; then bits=$(</proc/sys/vm/mmap_rnd_bits); fi
   if ((bits > 28)) && setarch "$(uname -m)" -R true 2>/dev/null; then
     setarch "$(uname -m)" -R "$@"
   else
@@ -127,14 +129,30 @@ case ${1-} in
   test)
     preset=${2:-debug}
     (($# <= 2)) || fail "test takes one preset, not: ${*:2}"
-    [[ $preset =~ ^(debug|release|asan|tsan|clang)$ ]] ||
-      fail "there is no preset \"$preset\"; choose debug, release, asan, tsan or clang"
+    [[ $preset =~ ^(debug|release|asan|tsan|clang|tsan-clang)$ ]] ||
+      fail "there is no preset \"$preset\"; choose debug, release, asan, tsan, clang or tsan-clang"
     cd -- "$root"
     set_up test "$preset"
     say "building build/$preset"
     under_preset "$preset" cmake --build --preset "$preset"
     say "testing build/$preset"
     under_preset "$preset" ctest --preset "$preset"
+    ;;
+  races)
+    number=${2:-1000000}
+    (($# <= 2)) || fail "races takes one number, not: ${*:2}"
+    [[ $number =~ ^[1-9][0-9]*$ ]] || fail "\"$number\" is no number of races"
+    cd -- "$root"
+    for preset in tsan tsan-clang; do
+      set_up test "$preset"
+      say "building build/$preset"
+      under_preset "$preset" cmake --build --preset "$preset" --target felix_async_tests
+      say "racing in build/$preset, $number times"
+      begun=$SECONDS
+      FELIX_TEST_RACES=$number TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1 \
+        under_preset "$preset" "build/$preset/tests/felix_async_tests" '[stop_race]'
+      say "build/$preset took $((SECONDS - begun)) s"
+    done
     ;;
   *)
     (($#)) || set -- "${topic[@]}"
