@@ -467,12 +467,14 @@ class races {
   std::string run(duel& of, plan chosen, handicap& held_back, score& counted) {
     const stage where{{&home_, &second_.own_loop(), &third_.own_loop()}, chosen};
     felix::stop_source source;
+    felix::event over;
     int ends = 0;
     bool completed = false, stopped = false;
     const auto on_end = [&](const felix::result<void>& outcome) {
       ++ends;
       (outcome ? completed : stopped) = true;
       if (!outcome && !is_stop(outcome.error())) ends += 100;
+      over.set();
     };
     const auto begin = [&] { home_.spawn(of.wait(where), on_end, source.get_token()); };
     const auto part_of = [&](party who) {
@@ -501,6 +503,7 @@ class races {
     if (chosen.begins == start::arriving) begin();
     own.play();
     // Of the other threads nothing is asked until the coroutine has ended: what orders them has to be in felix.
+    if (own.what == act::none && random_.next() % 2 == 0) home_.run(over);  // asleep, unless somebody wakes it
     patience wait;
     while (ends == 0) {
       home_.poll();
