@@ -27,6 +27,10 @@ decltype(auto) awaiter_of(A&& awaitable) {
 template <class A>
 using awaiter_of_t = decltype(detail::awaiter_of(std::declval<A>()));
 
+/// A T&& as a T: what it refers to may lie in what was awaited, and that ends first.
+template <class T>
+using kept_t = std::conditional_t<std::is_rvalue_reference_v<T>, std::remove_reference_t<T>, T>;
+
 }  // namespace detail
 
 /// What a coroutine can co_await: a task, an event, what acquire() gives, a user's own.
@@ -36,9 +40,9 @@ concept awaitable = requires(detail::awaiter_of_t<A>& awaiter) {
   awaiter.await_resume();
 };
 
-/// What `co_await` of it gives.
+/// What `co_await` of it gives; a T where that is a T&&.
 template <awaitable A>
-using awaited_t = decltype(std::declval<detail::awaiter_of_t<A>&>().await_resume());
+using awaited_t = detail::kept_t<decltype(std::declval<detail::awaiter_of_t<A>&>().await_resume())>;
 
 namespace detail {
 

@@ -71,23 +71,25 @@ class basic_event_loop : public scheduler {
     using T = awaited_t<A>;
     if (detail::running_loop() != nullptr)
       throw deadlock_error{"run: a loop is already running on this thread; co_await the task instead"};
-    result<T> outcome = result<T>::failure(nullptr);
-    bool ended = false;
+    std::optional<result<T>> outcome;
     bool stuck = false;
-    auto keep = [&](result<T> got) {
-      outcome = std::move(got);
-      ended = true;
+    auto keep = [&](result<T>&& got) {
+      try {
+        outcome.emplace(std::move(got));
+      } catch (...) {  // by the value's move constructor
+        outcome.emplace(result<T>::failure(std::current_exception()));
+      }
     };
     stop_source stuck_stop;
     const stop_callback_for_t<Token, detail::stop_forward> forwarded{stop, detail::stop_forward{stuck_stop}};
     spawn(std::forward<A>(work), keep, stuck_stop.get_token());
-    while (!ended) {
+    while (!outcome) {
       if (turn(waiting::allowed)) continue;
       if (std::exchange(stuck, true)) std::terminate();  // it was asked to stop and waits for something nobody can end
       stuck_stop.request_stop();
     }
     if (stuck) throw deadlock_error{"run: the task waits, and no timer, post or transfer is left that could wake it"};
-    return std::move(outcome).value();
+    return std::move(*outcome).value();
   }
 
   /// Starts `work` now: it runs inside spawn until it first suspends. It belongs to the loop. `on_done(result<T>)` is

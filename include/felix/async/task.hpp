@@ -45,7 +45,8 @@ class task_promise_base : public promise_base {
 
 template <class T>
 class task_promise : public task_promise_base {
-  using stored = std::conditional_t<std::is_reference_v<T>, std::remove_reference_t<T>*, T>;
+  using stored = std::conditional_t<std::is_reference_v<T>, std::remove_reference_t<T>*, std::remove_const_t<T>>;
+  static_assert(!std::is_rvalue_reference_v<T>, "felix::task: return a value; a T&& would refer to what has ended");
   static_assert(alignof(stored) <= alignof(std::max_align_t),
                 "felix::task: coroutine frames are not aligned beyond max_align_t; return a std::unique_ptr");
 

@@ -79,13 +79,17 @@ class root {
 
   template <class T, class OnDone, class Token>
   static root begin(task<T> work, OnDone on_done, Token stop) {
-    result<T> outcome = result<T>::failure(nullptr);
+    std::optional<result<T>> outcome;
     {
       stop_source& own = co_await own_stop{};
       const stop_callback_for_t<Token, stop_forward> forwarded{stop, stop_forward{own}};
-      outcome = co_await as_result(std::move(work));
+      try {
+        outcome.emplace(co_await as_result(std::move(work)));
+      } catch (...) {  // by the value's move constructor
+        outcome.emplace(result<T>::failure(std::current_exception()));
+      }
     }
-    on_done(std::move(outcome));
+    on_done(std::move(*outcome));
   }
 
   promise_type& promise_;
