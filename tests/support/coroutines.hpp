@@ -2,6 +2,7 @@
 // Tests: coroutines, values and threads that more than one test of async needs.
 #pragma once
 
+#include <felix/async/awaitable.hpp>
 #include <felix/async/basic_event_loop.hpp>
 #include <felix/async/event.hpp>
 #include <felix/async/sync_wait.hpp>
@@ -43,10 +44,11 @@ class throws_when_moved {
 };
 
 /// Awaits `work` and writes its name to `log`, in brackets when it was stopped, with a bang when it failed.
-inline task<void> noted(task<void> work, std::string name, std::string& log) {
+template <awaitable A>
+task<void> noted(A work, std::string name, std::string& log) {
   std::exception_ptr failure;
   try {
-    co_await std::move(work);
+    static_cast<void>(co_await std::move(work));
     log += name;
   } catch (const cancelled&) {
     log += "(" + name + ")";

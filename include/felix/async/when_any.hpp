@@ -25,7 +25,7 @@ namespace felix::inline v1 {
 template <class T>
 class when_any_result {
  public:
-  when_any_result(std::size_t which, T what) : index{which}, value{std::forward<T>(what)} {}
+  when_any_result(std::size_t which, T what) : index{which}, value(std::forward<T>(what)) {}
 
   std::size_t index;
   T value;

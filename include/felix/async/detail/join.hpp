@@ -38,7 +38,7 @@ class join : public scope {
     where = joiner().where;
     stop = stop_.get_token();
     left_.store(awaited, std::memory_order_relaxed);  // the branches are started by this thread
-    if (joiner().stop.stop_possible()) on_joiner_stop_.emplace(joiner().stop, stop_forward{stop_});
+    if (joiner().stop.stop_possible()) on_joiner_stop_.emplace(joiner().stop, pass_on_stop{*this});
   }
   /// First thing when the joiner goes on. Waits for a stop that is being passed on by another thread.
   void close() noexcept { on_joiner_stop_.reset(); }
@@ -60,10 +60,29 @@ class join : public scope {
   void wake_joiner() { joiner_.post(); }
 
  private:
+  class pass_on_stop {
+   public:
+    explicit pass_on_stop(join& to) noexcept : to_{to} {}
+    void operator()() const noexcept { to_.stop_branches(); }
+
+   private:
+    join& to_;
+  };
+  /// Counts as a branch while it stops the others. Those that have no scheduler end inside of request_stop, and the last
+  /// of them would end the join, and with it what is being requested.
+  void stop_branches() noexcept {
+    std::size_t left = left_.load(std::memory_order_relaxed);
+    do {
+      if (left == 0) return;  // all have ended, and the joiner is about to go on
+    } while (!left_.compare_exchange_weak(left, left + 1, std::memory_order_relaxed));
+    stop_.request_stop();
+    if (count_down()) wake_joiner();
+  }
+
   stop_source stop_;
-  std::optional<stop_callback<stop_forward>> on_joiner_stop_;
   std::atomic<std::size_t> left_{0};
   continuation joiner_;
+  std::optional<stop_callback<pass_on_stop>> on_joiner_stop_;
 };
 
 template <class T>
