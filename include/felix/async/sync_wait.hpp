@@ -8,6 +8,7 @@
 #include <felix/async/stop_token.hpp>
 #include <felix/error.hpp>
 
+#include <algorithm>
 #include <chrono>
 #include <condition_variable>
 #include <mutex>
@@ -25,7 +26,8 @@ class thread_reactor {
     std::unique_lock lock{mutex_};
     const auto woken = [this] { return std::exchange(woken_, false); };
     if (at_most) {
-      condition_.wait_for(lock, *at_most, woken);
+      // It adds what it gets to the time of day. Waking too early is harmless: the loop waits again.
+      condition_.wait_for(lock, std::min<std::chrono::nanoseconds>(*at_most, std::chrono::hours{24}), woken);
     } else {
       condition_.wait(lock, woken);
     }
