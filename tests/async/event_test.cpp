@@ -3,13 +3,18 @@
 
 #include <felix/async/simulated_loop.hpp>
 #include <felix/async/sync_wait.hpp>
+#include <felix/async/when_all.hpp>
+#include <felix/async/when_any.hpp>
 #include "support/catch.hpp"
+#include "support/coroutines.hpp"
 #include "support/seeds.hpp"
 
 #include <algorithm>
 #include <coroutine>
+#include <memory>
 #include <string>
 #include <thread>
+#include <vector>
 
 static_assert(!std::is_aggregate_v<felix::event::awaiter>, "g++ 12 would destroy it twice");
 
@@ -98,4 +103,65 @@ TEST_CASE("event: set and stop race from two threads, and the wait ends exactly 
     stopper.join();
     CHECK(passed + cancelled == 1);
   }
+}
+
+static felix::task<std::size_t> first_of(felix::event& a, felix::event& b) {
+  co_return (co_await felix::when_any(a, b)).index;
+}
+
+TEST_CASE("event: in a when_any race the loser leaves the queue", "[async][event]") {
+  const auto seed = GENERATE(range(std::uint64_t{0}, std::uint64_t{16}));
+  felix::simulated_loop loop{seed};
+  felix::event a, b;  // assert at their end that no waiter is left
+  std::vector<std::size_t> winners;
+  for (int i = 0; i < 4; ++i)
+    loop.spawn(first_of(a, b), [&](felix::result<std::size_t> r) { winners.push_back(r.value()); });
+  loop.poll();
+  CHECK(winners.empty());
+  (seed % 2 == 0 ? a : b).set();
+  loop.poll();
+  CHECK(winners == std::vector<std::size_t>(4, static_cast<std::size_t>(seed % 2)));
+}
+
+TEST_CASE("event: set by two threads while many race for it, each goes on once", "[async][event]") {
+  for (int round = 0; round < 50; ++round) {
+    felix::event a, b;
+    std::thread sets_a{[&] { a.set(); }};
+    std::thread sets_b{[&] { b.set(); }};
+    std::vector<felix::task<std::size_t>> racers;
+    for (int i = 0; i < 10; ++i) racers.push_back(first_of(a, b));
+    CHECK(felix::sync_wait(felix::when_all(std::move(racers))).size() == 10);
+    sets_a.join();
+    sets_b.join();
+  }
+}
+
+TEST_CASE("event: releases its waiters in their order", "[async][event]") {
+  felix::simulated_loop loop;
+  felix::event event;
+  std::string passed;
+  const auto pass = [](felix::event& on, std::string name, std::string& log) -> felix::task<> {
+    co_await on;
+    log += name;
+  };
+  for (const char* name : {"a", "b", "c", "d"}) loop.spawn(pass(event, name, passed), [](felix::result<void>) {});
+  event.set();
+  loop.poll();
+  CHECK(passed == "abcd");
+}
+
+static felix::test::foreign end_it(std::unique_ptr<felix::event>& owned, int& passed) {
+  co_await *owned;
+  owned.reset();
+  ++passed;
+}
+
+TEST_CASE("event: a sole waiter may end it as soon as it runs", "[async][event]") {
+  auto owned = std::make_unique<felix::event>();
+  int passed = 0;
+  end_it(owned, passed);
+  felix::event& event = *owned;
+  event.set();  // resumes it in place
+  CHECK(passed == 1);
+  CHECK(owned == nullptr);
 }

@@ -4,19 +4,29 @@
 #include <felix/async/event.hpp>
 #include <felix/async/nursery.hpp>
 #include <felix/async/simulated_loop.hpp>
+#include <felix/async/sleep.hpp>
 #include <felix/async/sync_wait.hpp>
+#include <felix/async/timeout.hpp>
+#include <felix/async/when_all.hpp>
+#include <felix/async/when_any.hpp>
 #include "support/catch.hpp"
 #include "support/seeds.hpp"
 
 #include <atomic>
+#include <chrono>
 #include <coroutine>
+#include <optional>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 using felix::request_priority;
+using namespace std::chrono_literals;
 
 static_assert(!std::is_aggregate_v<felix::priority_semaphore::awaiter>, "g++ 12 would destroy it twice");
+static_assert(!std::is_aggregate_v<felix::priority_semaphore::permit>, "g++ 12 would destroy it twice");
+static_assert(!std::is_copy_constructible_v<felix::priority_semaphore::permit>);
 
 static felix::task<> enter(felix::priority_semaphore& slots, request_priority level, std::string name,
                            std::string& entered, felix::event& leave) {
@@ -180,4 +190,64 @@ TEST_CASE("priority_semaphore: a stop after the permit was granted changes nothi
   CHECK(cancelled == 1);
   CHECK(slots.in_use() == 0);
   CHECK(slots.waiting(request_priority::normal) == 0);
+}
+
+TEST_CASE("priority_semaphore: a permit that is moved is given back once, at the end of the last",
+          "[async][priority_semaphore]") {
+  felix::priority_semaphore slots{2};
+  std::optional<felix::priority_semaphore::permit> outer;
+  {
+    auto inner = felix::sync_wait(slots.acquire());
+    outer.emplace(std::move(inner));
+  }
+  CHECK(slots.in_use() == 1);
+  CHECK(slots.limit() == 2);
+  outer.reset();
+  CHECK(slots.in_use() == 0);
+}
+
+TEST_CASE("priority_semaphore: a free permit is taken even by a task that was stopped", "[async][priority_semaphore]") {
+  felix::simulated_loop loop;
+  felix::priority_semaphore slots{1};
+  felix::stop_source stop;
+  stop.request_stop();
+  const auto held = loop.run(slots.acquire(), stop.get_token());
+  CHECK_THROWS_WITH(loop.run(slots.acquire(request_priority::urgent), stop.get_token()),
+                    "cancelled while waiting for a permit");
+  CHECK(slots.waiting(request_priority::urgent) == 0);
+  CHECK(slots.in_use() == 1);
+}
+
+TEST_CASE("priority_semaphore: raced for in when_any and under a time limit no permit is lost",
+          "[async][priority_semaphore]") {
+  const auto seed = GENERATE(range(std::uint64_t{0}, std::uint64_t{32}));
+  felix::simulated_loop loop{seed};
+  felix::priority_semaphore a{1}, b{1};
+  const auto hold = [](felix::priority_semaphore& of) -> felix::task<void> {
+    const auto permit = co_await of.acquire();
+    co_await felix::sleep_for(1ms);
+  };
+  const auto race = [](felix::priority_semaphore& first, felix::priority_semaphore& second,
+                       int& won) -> felix::task<void> {
+    const auto winner =
+        co_await felix::when_any(first.acquire(request_priority::low), second.acquire(request_priority::urgent));
+    won += (winner.index == 0 ? first : second).in_use() == 1;
+    co_await felix::this_task::yield();
+  };
+  const auto limited = [](felix::priority_semaphore& of, int& ended) -> felix::task<void> {
+    try {
+      const auto permit = co_await felix::timeout(1ms, of.acquire());
+      ended += of.in_use() == 1;
+    } catch (const felix::timed_out&) {
+      ++ended;
+    }
+  };
+  int won = 0, ended = 0;
+  loop.run(felix::when_all(hold(a), hold(b), race(a, b, won), race(b, a, won), limited(a, ended), limited(b, ended)));
+  CHECK(won == 2);
+  CHECK(ended == 2);
+  CHECK(a.in_use() == 0);
+  CHECK(b.in_use() == 0);
+  for (const auto level : {request_priority::low, request_priority::normal, request_priority::urgent})
+    CHECK(a.waiting(level) + b.waiting(level) == 0);
 }
