@@ -24,6 +24,7 @@
 #include <latch>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -405,6 +406,24 @@ TEST_CASE("thread pool: a busy thread does not hold up the timers of the others"
       pool.post(busy);
       ended.acquire();
     }
+  }
+  SECTION("a time limit runs a stop callback that takes its time, and posts nothing to the pool") {
+    struct wait_until {
+      baton& released;
+      void operator()() const noexcept { released.acquire(); }
+    };
+    using callback = std::optional<felix::stop_callback<wait_until>>;
+    const auto put = [](callback& into, felix::stop_token token, baton& released) -> felix::task<void> {
+      into.emplace(token, wait_until{released});
+      co_return;
+    };
+    const auto limited = [&](baton& released) -> felix::task<void> {
+      const felix::stop_token token = co_await felix::this_task::stop_token();
+      callback runs_first;  // the latest to come is the first to be called
+      co_await felix::when_all(felix::sleep_for(24h), put(runs_first, token, released));
+    };
+    pool.spawn(felix::sleep_for(5ms), fire);
+    CHECK_THROWS_AS(felix::sync_wait(felix::timeout(pool, 1ms, limited(fired))), felix::timed_out);
   }
   SECTION("all are busy, and look at the clock between two items") {
     felix::thread_pool one{1};

@@ -40,8 +40,9 @@ namespace felix::inline v1 {
 /// Stop:     spawn takes a token; shut_down() and the destructor stop and join what was spawned.
 /// Lifetime: outlives the tasks that live on it; whoever awaits them sees to that. The destructor first shuts down, then
 ///           runs everything that was posted, and what that posts; what still sleeps on the pool's clock wakes with
-///           `cancelled`. Then it joins the threads. So nothing posted is lost, and it ends unless a spawned task
-///           ignores its stop token. It must not be destroyed by a task of its own.
+///           `cancelled`. Then it joins the threads. So nothing posted is lost, and it ends, unless a spawned task
+///           ignores its stop token or waits for the thread that is in the destructor. No task of its own destroys it.
+///           A simulated_loop does not wait for the threads of a pool.
 /// Cost:     post() takes one lock, allocates nothing, and wakes a thread only where one is idle. Idle threads wait in
 ///           the kernel. Measured against queues per thread with stealing and against a lock-free inbox, one queue under
 ///           one mutex was the fastest or level, but for coroutines that do nothing except yield.
@@ -187,10 +188,9 @@ class thread_pool : public scheduler {
   void wait(std::unique_lock<std::mutex>& lock) {
     ++idle_;
     if (nobody_keeps_time()) {
-      const time_point until = *timers_.next_deadline();
-      kept_until_ = until;
-      wake_.wait_until(lock, until);
-      if (kept_until_ == until) kept_until_ = time_point::max();
+      kept_until_ = *timers_.next_deadline();
+      wake_.wait_until(lock, time_point{kept_until_});  // a copy: it is read again while others change it
+      kept_until_ = time_point::max();  // too careful if another waits for an earlier one: then two keep the time
     } else {
       wake_.wait(lock);
     }
