@@ -710,6 +710,13 @@ TEST_CASE("thread pool: shut_down stops and joins what was spawned, and the pool
     pool.shut_down();
     CHECK(cancelled == 3);
     CHECK(*felix::sync_wait(seven_on(pool)) == 7);
+    baton slept;
+    pool.spawn(felix::sleep_for(1ns), [&](felix::result<void> got) {
+      note(std::move(got));
+      slept.release();
+    });
+    slept.acquire();
+    CHECK(cancelled == 3);
   }
 }
 
