@@ -5,6 +5,8 @@
 
 #include <felix/agent/random.hpp>
 #include <felix/async/as_result.hpp>
+#include <felix/async/async_generator.hpp>
+#include <felix/async/channel.hpp>
 #include <felix/async/event.hpp>
 #include <felix/async/mutex.hpp>
 #include <felix/async/nursery.hpp>
@@ -41,9 +43,9 @@ using felix::task;
 using time_point = felix::scheduler::time_point;
 
 /// What a coroutine waits for. The ones before `task` end by themselves or by a stop, the others by what is in them.
-enum class wait : unsigned char { event, semaphore, mutex, permit, sleep, yield, task, scope };
-constexpr std::array<std::string_view, 8> wait_names{"event", "semaphore", "mutex", "permit",
-                                                     "sleep", "yield",     "task",  "scope"};
+enum class wait : unsigned char { event, semaphore, mutex, permit, send, receive, sleep, yield, task, scope };
+constexpr std::array<std::string_view, 10> wait_names{"event",   "semaphore", "mutex", "permit", "send",
+                                                      "receive", "sleep",     "yield", "task",   "scope"};
 enum class outcome : unsigned char { passed, cancelled, failed };
 constexpr std::array<std::string_view, 3> outcome_names{"passed", "cancelled", "failed"};
 
@@ -74,7 +76,8 @@ class entry {
 /// One seed's loop and primitives, and what is known about them.
 class world {
  public:
-  explicit world(std::uint64_t seed) : loop{seed}, random_{felix::derive_seed(seed, "interleavings", 0)} {}
+  explicit world(std::uint64_t seed)
+      : numbers{seed % 3}, loop{seed}, random_{felix::derive_seed(seed, "interleavings", 0)} {}
   world(world&&) = delete;
 
   std::size_t draw(std::size_t below) { return static_cast<std::size_t>(random_.next() % below); }
@@ -132,6 +135,10 @@ class world {
   bool in_mutex = false;
   felix::priority_semaphore slots{permits};
   std::size_t in_slots = 0;
+  felix::channel<int> numbers;
+  int next_number = 1;
+  int sum_sent = 0;
+  int sum_received = 0;
   felix::simulated_loop loop;  // dies first
 
  private:
@@ -303,6 +310,20 @@ task<void> hold_mutex(world& w) {
   co_await watch(w, wait::task, (w.draw(3) == 0 ? &hold_semaphore : &pause)(w));
 }
 
+task<void> send_number(world& w) {
+  const living here{w};
+  const int number = w.next_number++;
+  const bool accepted = co_await watch(w, wait::send, w.numbers.send(number));
+  if (accepted) w.sum_sent += number;
+}
+
+task<void> receive_number(world& w) {
+  const living here{w};
+  const auto number = co_await watch(w, wait::receive, w.numbers.receive());
+  w.check(number || w.closing, "the channel ended before it was closed");
+  w.sum_received += number.value_or(0);
+}
+
 task<void> stop_somebody(world& w) {
   const living here{w};
   if (w.draw(3) == 0) w.stop_root(w.roots[w.draw(w.roots.size())]);
@@ -317,9 +338,10 @@ task<void> fail(world& w) {
 
 // A new primitive: add what a coroutine does with it here, and its wait above. Who holds a thing while it waits for
 // another takes them in the order mutex, semaphore, permit.
-constexpr std::array leaves{&pause,       &pause,       &pass_event,     &pass_event,     &pulse_event,
-                            &hold_permit, &hold_permit, &hold_permit,    &hold_semaphore, &hold_semaphore,
-                            &hold_mutex,  &hold_mutex,  &hold_semaphore, &stop_somebody,  &fail};
+constexpr std::array leaves{
+    &send_number, &send_number, &receive_number, &receive_number, &pause,       &pause,          &pass_event,
+    &pass_event,  &pulse_event, &hold_permit,    &hold_permit,    &hold_permit, &hold_semaphore, &hold_semaphore,
+    &hold_mutex,  &hold_mutex,  &hold_semaphore, &stop_somebody,  &fail};
 
 // The branches: a tree of scopes.
 
@@ -443,8 +465,27 @@ task<void> as_value(world& w, int depth) {
   w.check(unharmed || unharmed.error(), "neither a value nor an exception");
 }
 
-constexpr std::array scopes{&all_of_range, &all_of_pack, &any_of_range, &any_of_pack,
-                            &in_nursery,   &in_nursery,  &in_time,      &as_value};
+felix::async_generator<int> count(world& w, int until, living) {
+  for (int i = 0; i < until; ++i) {
+    co_await watch(w, wait::task, leaves[w.draw(leaves.size())](w));
+    co_yield i;
+  }
+}
+
+task<void> from_generator(world& w, int) {
+  const living here{w};
+  const int until = static_cast<int>(w.draw(4));
+  auto numbers = count(w, until, here);
+  int expected = 0;
+  while (const auto next = co_await watch(w, wait::task, numbers.next())) {
+    w.check(*next == expected++, "a generator's values out of order");
+    if (w.draw(8) == 0) co_return;
+  }
+  w.check(expected == until, "a generator ended too early");
+}
+
+constexpr std::array scopes{&from_generator, &all_of_range, &all_of_pack, &any_of_range, &any_of_pack,
+                            &in_nursery,     &in_nursery,   &in_time,     &as_value};
 
 task<void> grow(world& w, int depth) {
   const living here{w};
@@ -480,6 +521,7 @@ task<void> conduct(world& w, ending how) {
   }
   w.closing = true;
   if (how == ending::by_shut_down) co_return;
+  w.numbers.close();
   w.opened.set();
   if (--w.roots_left == 0) w.all_done.set();
   co_await watch(w, wait::event, w.all_done);
@@ -510,6 +552,8 @@ history play(std::uint64_t seed) {
   for (const tally& each : w.waits)
     w.check(each.begun == each.ended[0] + each.ended[1] + each.ended[2], "a wait began and has not ended");
   w.check(w.alive == 0, "a local or a parameter was not destroyed, or twice");
+  while (const auto left = w.numbers.try_receive()) w.sum_received += *left;
+  w.check(w.sum_sent == w.sum_received, "the channel lost a value, or made one");
   w.check(w.semaphore.available() == world::permits, "the semaphore lost a permit, or made one");
   w.check(!w.mutex.is_locked(), "the mutex is still locked");
   w.check(w.slots.in_use() == 0, "the priority_semaphore lost a permit, or made one");

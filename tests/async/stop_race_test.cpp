@@ -7,6 +7,7 @@
 
 #include <felix/agent/random.hpp>
 #include <felix/async/basic_event_loop.hpp>
+#include <felix/async/channel.hpp>
 #include <felix/async/event.hpp>
 #include <felix/async/mutex.hpp>
 #include <felix/async/nursery.hpp>
@@ -167,6 +168,76 @@ class permit_duel final : public duel {
   }
   felix::priority_semaphore slots_{1};
   std::optional<felix::priority_semaphore::permit> held_;
+};
+
+class receive_duel final : public duel {
+ public:
+  receive_duel() : duel{"channel, receive"} {}
+  task<void> wait(stage) override { received_ = co_await texts_.receive(); }
+  void complete(stage) override { sent_ = texts_.try_send(std::string(40, 'r')); }
+  bool settle(bool completed) override {
+    if (!completed) received_ = texts_.try_receive();
+    return std::exchange(sent_, false) && std::exchange(received_, {}) == std::string(40, 'r');
+  }
+
+ private:
+  felix::channel<std::string> texts_{1};
+  bool sent_ = false;
+  std::optional<std::string> received_;
+};
+
+class send_duel final : public duel {
+ public:
+  send_duel() : duel{"channel, send"} {}
+  [[nodiscard]] bool suits(plan of) const override { return of.begins == start::parked; }
+  task<void> wait(stage) override {
+    const bool accepted = co_await texts_.send(std::string(40, 's'));  // g++ 12: not in the condition
+    refused_ = !accepted;
+  }
+  void complete(stage) override { received_ = texts_.try_receive(); }
+  bool settle(bool completed) override {
+    return !refused_ && std::exchange(received_, {}).has_value() == completed && !texts_.try_receive();
+  }
+
+ private:
+  felix::channel<std::string> texts_{0};
+  bool refused_ = false;
+  std::optional<std::string> received_;
+};
+
+/// A user's own callback on the token: once it is destroyed, it has not begun or has ended. Plain numbers, so that
+/// ThreadSanitizer sees when the two threads are not in order.
+class callback_duel final : public duel {
+ public:
+  callback_duel() : duel{"stop_callback"} {}
+  task<void> wait(stage) override {
+    const felix::stop_token token = co_await felix::this_task::stop_token();
+    try {
+      const felix::stop_callback on_stop{token, [&] {
+                                           token_says_so_ = token.stop_requested();
+                                           for (++begun_; steps_ < 2'000; ++steps_)
+                                             std::atomic_signal_fence(std::memory_order_seq_cst);
+                                           ++ended_;
+                                         }};
+      co_await event_;
+    } catch (const felix::cancelled&) {
+      right_ = begun_ == ended_;
+      throw;
+    }
+    right_ = begun_ == ended_;
+  }
+  void complete(stage) override { event_.set(); }
+  bool settle(bool) override {
+    event_.reset();
+    const bool called = begun_ == 1;
+    begun_ = ended_ = steps_ = 0;
+    return std::exchange(right_, false) && std::exchange(token_says_so_, false) == called;
+  }
+
+ private:
+  felix::event event_;
+  int begun_ = 0, ended_ = 0, steps_ = 0;
+  bool token_says_so_ = false, right_ = false;
 };
 
 /// Makes what is armed for one tick from now due, and lets its loop find that out.
@@ -551,6 +622,9 @@ TEST_CASE("stop races: a stop and a completion from two threads, and each side w
   duels.push_back(std::make_unique<semaphore_duel>());
   duels.push_back(std::make_unique<mutex_duel>());
   duels.push_back(std::make_unique<permit_duel>());
+  duels.push_back(std::make_unique<receive_duel>());
+  duels.push_back(std::make_unique<send_duel>());
+  duels.push_back(std::make_unique<callback_duel>());
   duels.push_back(std::make_unique<sleep_duel>());
   duels.push_back(std::make_unique<time_up_duel>());
   duels.push_back(std::make_unique<in_time_duel>());
