@@ -5,6 +5,7 @@
 #include <array>
 #include <atomic>
 #include <cstddef>
+#include <cstring>
 #include <mutex>
 #include <new>
 #include <utility>
@@ -18,7 +19,8 @@ namespace detail {
 /// once, and no more. Larger frames come from operator new.
 ///
 /// Under AddressSanitizer every block comes from operator new: a pool would hide a frame that is leaked or used after it
-/// was destroyed.
+/// was destroyed. Under ThreadSanitizer a block is written to when it is given back: else another thread that still uses
+/// the frame would not be seen.
 class frame_pool {
  public:
   static constexpr std::size_t granule = 16;
@@ -37,6 +39,7 @@ class frame_pool {
 
   static void deallocate(void* memory, std::size_t bytes) noexcept {
     if (bytes > largest || instrumented) return ::operator delete(memory, bytes);
+    if constexpr (watched) std::memset(memory, 0xFE, bytes);
     cache& mine = local();
     const std::size_t size = size_of(bytes);
     auto* const freed = ::new (memory) block;
@@ -50,13 +53,16 @@ class frame_pool {
 #if defined(__SANITIZE_ADDRESS__)
   static constexpr bool instrumented = true;
 #elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-  static constexpr bool instrumented = true;
+  static constexpr bool instrumented = __has_feature(address_sanitizer);
 #else
   static constexpr bool instrumented = false;
 #endif
+#if defined(__SANITIZE_THREAD__)
+  static constexpr bool watched = true;
+#elif defined(__has_feature)
+  static constexpr bool watched = __has_feature(thread_sanitizer);
 #else
-  static constexpr bool instrumented = false;
+  static constexpr bool watched = false;
 #endif
 
   static constexpr std::size_t slab_bytes = std::size_t{16} * 1024;
