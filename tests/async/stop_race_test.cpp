@@ -15,6 +15,7 @@
 #include <felix/async/semaphore.hpp>
 #include <felix/async/sleep.hpp>
 #include <felix/async/sync_wait.hpp>
+#include <felix/async/thread_pool.hpp>
 #include <felix/async/timeout.hpp>
 #include <felix/async/when_all.hpp>
 #include <felix/async/when_any.hpp>
@@ -341,7 +342,7 @@ class joined_duel : public duel {
     co_await near_;
     co_return std::string(40, 'n');
   }
-  task<std::string> go(loop& there) {
+  task<std::string> go(felix::scheduler& there) {
     co_await there.schedule();
     co_await far_;
     co_return std::string(40, 'f');
@@ -365,6 +366,21 @@ class all_duel final : public joined_duel {
   bool right(bool completed) override {
     return std::exchange(both_, {}) == (completed ? std::string(40, 'n') + std::string(40, 'f') : std::string{});
   }
+  std::string both_;
+};
+
+/// The far branch lives on threads of its own: what wakes it makes them race with everybody else.
+class pool_duel final : public joined_duel {
+ public:
+  pool_duel() : joined_duel{"thread_pool"} {}
+  task<void> wait(stage) override {
+    const auto [near, far] = co_await felix::when_all(stay(), go(pool_));
+    both_ = near + far;
+  }
+
+ private:
+  bool right(bool completed) override { return std::exchange(both_, {}).size() == (completed ? 80 : 0); }
+  felix::thread_pool pool_{2};
   std::string both_;
 };
 
@@ -632,6 +648,7 @@ TEST_CASE("stop races: a stop and a completion from two threads, and each side w
   duels.push_back(std::make_unique<all_duel>());
   duels.push_back(std::make_unique<any_duel>());
   duels.push_back(std::make_unique<nursery_duel>());
+  duels.push_back(std::make_unique<pool_duel>());
 
   races race;
   std::vector<std::array<handicap, plans.size()>> handicaps(duels.size());
