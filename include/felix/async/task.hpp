@@ -63,7 +63,7 @@ class task_promise : public task_promise_base {
     ::new (static_cast<void*>(&failure_)) std::exception_ptr{std::current_exception()};
     state_ = state::failure;
   }
-  template <class U>
+  template <class U = T>  // a default: `co_return {a, b};`
     requires std::is_constructible_v<T, U>
   void return_value(U&& value) {
     if constexpr (std::is_reference_v<T>) {

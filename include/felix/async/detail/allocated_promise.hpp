@@ -19,9 +19,12 @@ template <class T>
 class task_promise;
 
 /// `Promise`, with its frame from a copy of the allocator, which is kept behind the frame. It adds no member: a handle to
-/// it can be seen as one to `Promise`, which its owner does.
-template <class Promise, class Allocator>
+/// it can be seen as one to `Promise`, which its owner does. `Object` is what the coroutine is a member of, or void.
+/// One for each signature, because g++ 12 takes an operator new that is a template for no match of its operator delete.
+template <class Promise, class Allocator, class Object, class... Args>
 class allocated_promise : public Promise {
+  class no_object {};
+  using object = std::conditional_t<std::is_void_v<Object>, no_object, Object>;
   struct alignas(std::max_align_t) unit {
     std::byte bytes[alignof(std::max_align_t)];
   };
@@ -29,13 +32,11 @@ class allocated_promise : public Promise {
   using traits = std::allocator_traits<unit_allocator>;
 
  public:
-  template <class... Args>
   static void* operator new(std::size_t bytes, std::allocator_arg_t, const Allocator& allocator, const Args&...) {
     return allocate(bytes, unit_allocator{allocator});
   }
   /// A member function passes its object first, and so does a lambda.
-  template <class Object, class... Args>
-  static void* operator new(std::size_t bytes, const Object&, std::allocator_arg_t, const Allocator& allocator,
+  static void* operator new(std::size_t bytes, const object&, std::allocator_arg_t, const Allocator& allocator,
                             const Args&...) {
     return allocate(bytes, unit_allocator{allocator});
   }
@@ -64,9 +65,11 @@ class allocated_promise : public Promise {
 /// A task whose first parameters are std::allocator_arg and an allocator has its frame from that allocator.
 template <class T, class Allocator, class... Args>
 struct std::coroutine_traits<felix::task<T>, std::allocator_arg_t, Allocator, Args...> {
-  using promise_type = felix::detail::allocated_promise<felix::detail::task_promise<T>, std::remove_cvref_t<Allocator>>;
+  using promise_type =
+      felix::detail::allocated_promise<felix::detail::task_promise<T>, std::remove_cvref_t<Allocator>, void, Args...>;
 };
 template <class T, class Object, class Allocator, class... Args>
 struct std::coroutine_traits<felix::task<T>, Object, std::allocator_arg_t, Allocator, Args...> {
-  using promise_type = felix::detail::allocated_promise<felix::detail::task_promise<T>, std::remove_cvref_t<Allocator>>;
+  using promise_type =
+      felix::detail::allocated_promise<felix::detail::task_promise<T>, std::remove_cvref_t<Allocator>, Object, Args...>;
 };
