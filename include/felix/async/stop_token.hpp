@@ -201,7 +201,10 @@ using stop_callback = inplace_stop_callback<F>;
 namespace detail {
 
 template <class Token, class F>
-struct callback_for {
+struct callback_for {};
+template <class Token, class F>
+  requires requires { typename Token::template callback_type<F>; }
+struct callback_for<Token, F> {
   using type = typename Token::template callback_type<F>;
 };
 template <class F>
