@@ -2,13 +2,21 @@
 #include <felix/async/sync_wait.hpp>
 
 #include <felix/async/event.hpp>
+#include <felix/async/mutex.hpp>
 #include <felix/async/simulated_loop.hpp>
 #include <felix/async/sleep.hpp>
 #include "support/catch.hpp"
+#include "support/coroutines.hpp"
 
+#include <array>
+#include <atomic>
 #include <chrono>
+#include <memory>
 #include <stdexcept>
+#include <string>
 #include <thread>
+#include <utility>
+#include <vector>
 
 using namespace std::chrono_literals;
 
@@ -46,4 +54,62 @@ TEST_CASE("sync_wait: a stop from another thread ends it", "[async][sync_wait]")
   std::thread stopper{[&] { stop.request_stop(); }};
   CHECK_THROWS_AS(felix::sync_wait(wait_for(never), stop.get_token()), felix::cancelled);
   stopper.join();
+}
+
+namespace {
+
+felix::task<std::unique_ptr<int>> owned(int n) { co_return std::make_unique<int>(n); }
+felix::task<const int&> refer_to(const int& n) { co_return n; }
+
+}  // namespace
+
+TEST_CASE("sync_wait: gives what is move-only, a reference, nothing, and what cannot be assigned",
+          "[async][sync_wait]") {
+  CHECK(*felix::sync_wait(owned(9)) == 9);
+  const int target = 1;
+  CHECK(&felix::sync_wait(refer_to(target)) == &target);
+  felix::event set;
+  set.set();
+  static_assert(std::is_void_v<decltype(felix::sync_wait(set))>);
+  felix::sync_wait(set);
+  felix::mutex mutex;
+  {
+    const auto lock = felix::sync_wait(mutex.lock());
+    CHECK(mutex.is_locked());
+  }
+  CHECK_FALSE(mutex.is_locked());
+}
+
+TEST_CASE("sync_wait: one after the other on the same thread, also after a failure", "[async][sync_wait]") {
+  for (int i = 0; i < 3; ++i) {
+    CHECK_THROWS_WITH(felix::sync_wait(fails()), "no");
+    CHECK_THROWS_AS(felix::sync_wait(blocks_its_loop()), felix::deadlock_error);
+    CHECK(felix::sync_wait(answer()) == 42);
+  }
+}
+
+TEST_CASE("sync_wait: a stop requested before ends the first wait, not what needs none", "[async][sync_wait]") {
+  felix::stop_source stop;
+  stop.request_stop();
+  CHECK(felix::sync_wait(answer(), stop.get_token()) == 42);
+  CHECK_THROWS_AS(felix::sync_wait(slow_answer(), stop.get_token()), felix::cancelled);
+}
+
+TEST_CASE("sync_wait: on many threads at once, which wake each other", "[async][sync_wait]") {
+  constexpr std::size_t threads = 4;
+  std::array<felix::event, threads> begun;
+  std::atomic<int> ended{0};
+  const auto in_a_ring = [](felix::event& mine, felix::event& next) -> felix::task<void> {
+    mine.set();
+    co_await next;
+  };
+  std::vector<std::thread> all;
+  for (std::size_t i = 0; i < threads; ++i) {
+    all.emplace_back([&, i] {
+      felix::sync_wait(in_a_ring(begun[i], begun[(i + 1) % threads]));
+      ++ended;
+    });
+  }
+  for (auto& each : all) each.join();
+  CHECK(ended == threads);
 }
