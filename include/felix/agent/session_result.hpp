@@ -51,6 +51,9 @@ struct agent_report {
 
 /// What a session has brought.
 struct session_result {
+  session_result() =
+      default;  // declared: g++ 12 destroys an aggregate twice that a co_await gives and the next one takes
+
   std::string task = {};
   std::string final_text = {};  ///< empty until there is any text
   bool complete = false;        ///< the final text is what it was meant to be; else it is the best text so far

@@ -98,6 +98,9 @@ class http_request {
 
 /// What came back, whatever its status.
 struct http_response {
+  http_response() =
+      default;  // declared: g++ 12 destroys an aggregate twice that a co_await gives and the next one takes
+
   int status = 0;
   std::string body = {};
   std::string content_type = {};
