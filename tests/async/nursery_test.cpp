@@ -90,16 +90,40 @@ TEST_CASE("nursery: a body that throws stops what it spawned", "[async][nursery]
   CHECK(loop.now() == felix::simulated_loop::start);
 }
 
-TEST_CASE("nursery: request_stop ends everything, and the nursery is cancelled", "[async][nursery]") {
+TEST_CASE("nursery: one that stops itself ends everything, and has not failed", "[async][nursery]") {
   felix::simulated_loop loop;
   int sum = 0;
   auto body = [&](felix::nursery& n) -> felix::task<void> {
     n.spawn(add_after(1h, 1, sum));
+    co_await felix::sleep_for(1s);
+    n.request_stop();
+    co_await felix::sleep_for(1h);  // the body too
+  };
+  CHECK_NOTHROW(loop.run(felix::with_nursery(body)));
+  CHECK(sum == 0);
+  CHECK(loop.now() == felix::simulated_loop::start + 1s);
+}
+
+TEST_CASE("nursery: one that stops itself still tells of failures, and of a stop from outside", "[async][nursery]") {
+  felix::simulated_loop loop;
+  const auto fails_when_stopped = []() -> felix::task<void> {
+    if (!(co_await felix::as_result(felix::as_task(felix::sleep_for(1h))))) throw std::runtime_error{"cleaning up"};
+  };
+  auto failing = [&](felix::nursery& n) -> felix::task<void> {
+    n.spawn(fails_when_stopped());
     n.request_stop();
     co_return;
   };
-  CHECK_THROWS_AS(loop.run(felix::with_nursery(body)), felix::cancelled);
-  CHECK(sum == 0);
+  CHECK_THROWS_WITH(loop.run(felix::with_nursery(failing)), "cleaning up");
+
+  felix::stop_source stop;
+  auto stopped = [&](felix::nursery& n) -> felix::task<void> {
+    n.spawn(felix::sleep_for(1h));
+    stop.request_stop();
+    n.request_stop();
+    co_return;
+  };
+  CHECK_THROWS_AS(loop.run(felix::with_nursery(stopped), stop.get_token()), felix::cancelled);
 }
 
 TEST_CASE("nursery: a stop of the one who awaits it reaches what was spawned", "[async][nursery]") {
@@ -241,7 +265,7 @@ TEST_CASE("nursery: what is spawned after a stop begins, and is stopped at its f
     n.spawn(felix::test::noted(felix::sleep_for(1h), "late", log));
     co_return;
   };
-  CHECK_THROWS_AS(loop.run(felix::with_nursery(body)), felix::cancelled);
+  CHECK_NOTHROW(loop.run(felix::with_nursery(body)));
   CHECK(log == "(late)");
   CHECK(loop.now() == felix::simulated_loop::start);
 }

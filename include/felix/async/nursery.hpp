@@ -7,7 +7,9 @@
 #include <felix/async/detail/join.hpp>
 #include <felix/async/detail/running_loop.hpp>
 #include <felix/async/task.hpp>
+#include <felix/error.hpp>
 
+#include <atomic>
 #include <coroutine>
 #include <exception>
 #include <type_traits>
@@ -34,8 +36,11 @@ class nursery : private detail::fail_fast_join {
     detail::driver::resume(coroutine);
   }
 
-  /// Asks everything in the nursery to stop.
-  void request_stop() noexcept { branches_stop().request_stop(); }
+  /// Asks everything in the nursery to stop. What ends with `cancelled` because of it is no failure.
+  void request_stop() noexcept {
+    stopped_ = true;
+    branches_stop().request_stop();
+  }
 
  private:
   template <class Body>
@@ -52,9 +57,20 @@ class nursery : private detail::fail_fast_join {
 
   std::coroutine_handle<> ended(std::coroutine_handle<> ended, const std::exception_ptr* failure,
                                 ended_on on) noexcept override {
-    if (failure != nullptr) fail(*failure);
+    if (failure != nullptr && !was_asked_to(*failure)) fail(*failure);
     ended.destroy();
     return count_down() ? go_on(on) : std::noop_coroutine();
+  }
+
+  [[nodiscard]] bool was_asked_to(const std::exception_ptr& failure) const noexcept {
+    if (!stopped_ || joiner().stop.stop_requested()) return false;
+    try {
+      std::rethrow_exception(failure);
+    } catch (const cancelled&) {
+      return true;
+    } catch (...) {
+      return false;
+    }
   }
 
   /// Without suspending: learns who joins.
@@ -86,6 +102,8 @@ class nursery : private detail::fail_fast_join {
    private:
     nursery& nursery_;
   };
+
+  std::atomic<bool> stopped_{false};  // by itself
 };
 
 /// Runs `body(nursery&)`, which returns a task, and waits for it and for all that it spawned.
@@ -94,7 +112,8 @@ class nursery : private detail::fail_fast_join {
 ///       co_return;
 ///     });
 /// Throws:   the first failure, of the body or of a task; the others are stopped and awaited before it is rethrown.
-/// Stop:     a stop request reaches the body and every task.
+/// Stop:     a stop request reaches the body and every task. A nursery that stops itself (request_stop) ends as if all in
+///           it had come to their end.
 /// See:      N. J. Smith, "Notes on structured concurrency" (2018). With g++ 12, name a lambda that captures by value
 ///           before it is passed here.
 template <class Body>
