@@ -254,6 +254,19 @@ TEST_CASE("event loop: what an on_done spawns while the loop is shut down is sto
   loop.shut_down();  // with nothing to do
 }
 
+#ifdef NDEBUG  // else it is asserted that there are none
+TEST_CASE("event loop: destroyed while tasks run on it, it stops and joins them", "[async][loop]") {
+  felix::event never;
+  int cancelled = 0;
+  {
+    felix::simulated_loop loop;
+    loop.spawn(never, [&](felix::result<void> r) { cancelled += !r; });
+    loop.spawn(felix::sleep_for(1h), [&](felix::result<void> r) { cancelled += !r; });
+  }
+  CHECK(cancelled == 2);
+}
+#endif
+
 TEST_CASE("event loop: shut_down inside a running loop is refused", "[async][loop]") {
   felix::simulated_loop loop, other;
   CHECK(loop.run(shuts_down(loop)));

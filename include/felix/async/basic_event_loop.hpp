@@ -49,7 +49,8 @@ concept clock_policy = requires(const C& clock) {
 ///     auto answer = loop.run(llm.complete(request));
 /// Threads:  post() (and what wakes coroutines) from any thread; the other members from the loop's thread only.
 /// Stop:     run and spawn take a token; shut_down() stops and joins what was spawned.
-/// Lifetime: outlives what runs on it. Call shut_down() before anything dies that spawned tasks refer to.
+/// Lifetime: outlives what runs on it. Call shut_down() before anything dies that spawned tasks refer to. The destructor
+///           asserts that nothing is left, and without assertions shuts down.
 template <reactor_policy Reactor, clock_policy Clock>
 class basic_event_loop : public scheduler {
  public:
@@ -59,13 +60,15 @@ class basic_event_loop : public scheduler {
   explicit basic_event_loop(std::in_place_t, Args&&... reactor) : reactor_(std::forward<Args>(reactor)...) {}
   ~basic_event_loop() {
     assert(spawned_ == 0 && "felix: a loop is destroyed while tasks run on it; call shut_down() first");
+    if (spawned_ != 0) shut_down();  // without the assert: better late than never
     // Whoever posted the last item may still be inside wake(), although it has been run.
     while (wakes_.load(std::memory_order_acquire) != wakes_expected_) std::this_thread::yield();
   }
 
   /// Runs the loop until `work` has ended; gives its value or throws its exception. The stop token is felix's, that of a
   /// std::jthread, or another one.
-  /// Throws deadlock_error when a loop runs on this thread already, or when nothing is left that could end the task.
+  /// Throws deadlock_error when a loop runs on this thread already, or when nothing is left that could end the task: it
+  /// is then stopped first. If it ignores even that, the program is terminated, since it refers to this call.
   template <awaitable A, stoppable_token Token = stop_token>
   awaited_t<A> run(A&& work, Token stop = {}) {
     using T = awaited_t<A>;
