@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// async: which scheduler runs on this thread: how a loop knows its own thread, and what may not block knows that it would.
+// async: which scheduler runs on this thread: a loop asks, and what must not block a loop.
 #pragma once
 
 #include <felix/async/scheduler.hpp>
