@@ -98,8 +98,7 @@ class http_request {
 
 /// What came back, whatever its status.
 struct http_response {
-  http_response() =
-      default;  // declared: g++ 12 destroys an aggregate twice that a co_await gives and the next one takes
+  http_response() = default;  // declared: no aggregate, which g++ 12 destroys twice in the next awaited call
 
   int status = 0;
   std::string body = {};

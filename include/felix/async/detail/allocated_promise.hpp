@@ -20,7 +20,7 @@ class task_promise;
 
 /// `Promise`, with its frame from a copy of the allocator, which is kept behind the frame. It adds no member: a handle to
 /// it can be seen as one to `Promise`, which its owner does. `Object` is what the coroutine is a member of, or void.
-/// One for each signature, because g++ 12 takes an operator new that is a template for no match of its operator delete.
+/// One for each signature, and not inlined, because g++ 12 warns when it sees a template, or what is inside, not to match.
 template <class Promise, class Allocator, class Object, class... Args>
 class allocated_promise : public Promise {
   class no_object {};
@@ -32,15 +32,16 @@ class allocated_promise : public Promise {
   using traits = std::allocator_traits<unit_allocator>;
 
  public:
-  static void* operator new(std::size_t bytes, std::allocator_arg_t, const Allocator& allocator, const Args&...) {
+  [[gnu::noinline]] static void* operator new(std::size_t bytes, std::allocator_arg_t, const Allocator& allocator,
+                                              const Args&...) {
     return allocate(bytes, unit_allocator{allocator});
   }
   /// A member function passes its object first, and so does a lambda.
-  static void* operator new(std::size_t bytes, const object&, std::allocator_arg_t, const Allocator& allocator,
-                            const Args&...) {
+  [[gnu::noinline]] static void* operator new(std::size_t bytes, const object&, std::allocator_arg_t,
+                                              const Allocator& allocator, const Args&...) {
     return allocate(bytes, unit_allocator{allocator});
   }
-  static void operator delete(void* frame, std::size_t bytes) noexcept {
+  [[gnu::noinline]] static void operator delete(void* frame, std::size_t bytes) noexcept {
     static_assert(sizeof(allocated_promise) == sizeof(Promise) && alignof(allocated_promise) == alignof(Promise));
     auto* const stored = std::launder(reinterpret_cast<unit_allocator*>(static_cast<unit*>(frame) + units(bytes)));
     unit_allocator allocator{std::move(*stored)};
