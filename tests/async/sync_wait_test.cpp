@@ -46,6 +46,7 @@ TEST_CASE("sync_wait: inside a running loop it is a deadlock_error", "[async][sy
   felix::simulated_loop loop;
   CHECK_THROWS_AS(loop.run(blocks_its_loop()), felix::deadlock_error);
   CHECK_THROWS_AS(felix::sync_wait(blocks_its_loop()), felix::deadlock_error);
+  CHECK_THROWS_WITH(loop.run(blocks_its_loop()), Catch::Matchers::ContainsSubstring("sync_wait: "));  // not "run: "
 }
 
 TEST_CASE("sync_wait: a stop from another thread ends it", "[async][sync_wait]") {

@@ -12,10 +12,12 @@
 #include "support/coroutines.hpp"
 #include "support/seeds.hpp"
 
+#include <atomic>
 #include <chrono>
 #include <coroutine>
 #include <exception>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -61,6 +63,14 @@ felix::task<int> fails_when_stopped() {
     co_await felix::sleep_for(1h);
   } catch (const felix::cancelled&) {
     throw std::logic_error{"while leaving"};
+  }
+  co_return 0;
+}
+felix::task<int> fails_otherwise_when_stopped() {
+  try {
+    co_await felix::sleep_for(1h);
+  } catch (const felix::cancelled&) {
+    throw felix::error{felix::errc::protocol, "half an answer"};
   }
   co_return 0;
 }
@@ -142,6 +152,7 @@ TEST_CASE("timeout: what the work comes to in spite of the stop is given", "[asy
   CHECK(loop.run(felix::timeout(2s, ignores_the_stop(ended))) == 2s);  // told to stop when the time was up
   CHECK(ended.is_set());
   CHECK_THROWS_AS(loop.run(felix::timeout(1s, fails_when_stopped())), std::logic_error);
+  CHECK_THROWS_WITH(loop.run(felix::timeout(1s, fails_otherwise_when_stopped())), "half an answer");
 }
 
 TEST_CASE("timeout: exceptions, move-only values and references pass through", "[async][timeout]") {
@@ -335,6 +346,50 @@ TEST_CASE("timeout: timer, end of the work and a stop race from three threads, a
     setter.join();
     stopper.join();
     CHECK(ends == 1);
+  }
+}
+
+namespace {
+
+class blocks_until {
+ public:
+  explicit blocks_until(std::atomic<bool>& open) noexcept : open_{&open} {}
+  void operator()() const noexcept {
+    if (std::this_thread::get_id() != home_) open_->wait(false);  // at home the time was up before it was registered
+  }
+
+ private:
+  std::atomic<bool>* open_;
+  std::thread::id home_ = std::this_thread::get_id();
+};
+using blocking_callback = std::optional<felix::stop_callback<blocks_until>>;
+
+felix::task<void> ends_when_stopped(blocking_callback& callback, std::atomic<bool>& open, felix::event& almost) {
+  const auto token = co_await felix::this_task::stop_token();
+  callback.emplace(token, blocks_until{open});
+  static_cast<void>(co_await felix::as_result(felix::sleep_for(1h)));
+  almost.set();
+}
+/// Runs once what set `almost` has ended.
+felix::task<void> open_after(felix::event& almost, std::atomic<bool>& open, blocking_callback& callback) {
+  co_await almost;
+  open = true;
+  open.notify_all();
+  callback.reset();
+}
+
+}  // namespace
+
+TEST_CASE("timeout: work that ends while the timer's thread still tells it to stop is handed on by that thread",
+          "[async][timeout]") {
+  felix::test::other_thread other;
+  for (int round = 0; round < 10; ++round) {
+    blocking_callback callback;
+    std::atomic<bool> open{false};
+    felix::event almost;
+    felix::sync_wait(felix::when_all(felix::timeout(other.loop(), 100us, ends_when_stopped(callback, open, almost)),
+                                     open_after(almost, open, callback)));
+    CHECK_FALSE(callback.has_value());
   }
 }
 

@@ -51,7 +51,7 @@ struct agent_report {
 
 /// What a session has brought.
 struct session_result {
-  session_result() = default;  // declared: no aggregate, which g++ 12 destroys twice in the next awaited call
+  session_result() = default;  // declared: g++ 12 destroys a temporary aggregate of a co_await twice
 
   std::string task = {};
   std::string final_text = {};  ///< empty until there is any text

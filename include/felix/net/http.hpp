@@ -98,7 +98,7 @@ class http_request {
 
 /// What came back, whatever its status.
 struct http_response {
-  http_response() = default;  // declared: no aggregate, which g++ 12 destroys twice in the next awaited call
+  http_response() = default;  // declared: g++ 12 destroys a temporary aggregate of a co_await twice
 
   int status = 0;
   std::string body = {};

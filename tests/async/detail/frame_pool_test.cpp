@@ -32,8 +32,8 @@ constexpr bool blocks_are_reused = true;
 #endif
 
 /// A size that coroutines do not have here, so that a test sees only what it did itself.
-constexpr std::size_t unusual = 1'008, more_unusual = 992, most_unusual = 976;
-constexpr std::size_t in_a_batch = 16;  // of these
+constexpr std::size_t unusual = 1'008, more_unusual = 992, most_unusual = 976, almost_unusual = 944;
+constexpr std::size_t in_a_batch = 16;  // of these, or 17
 
 class block {
  public:
@@ -148,7 +148,8 @@ TEST_CASE("frame_pool: larger frames come from operator new", "[async][frame_poo
 
 TEST_CASE("frame_pool: can be used while a thread's objects are destroyed", "[async][frame_pool]") {
   static std::atomic<int> right{0};
-  const auto work = [] {
+  static std::set<std::byte*> used;  // by one thread after the other
+  const auto work = [](bool notes) {
     // Made before the pool is used by this thread, so it is destroyed after the pool has given its blocks away.
     class at_thread_end {
      public:
@@ -163,19 +164,23 @@ TEST_CASE("frame_pool: can be used while a thread's objects are destroyed", "[as
         }
         const block one{64};
         right += one.is_untouched();
+        if (notes) used.merge(addresses(many(3 * in_a_batch, almost_unusual)));
       }
       std::vector<block> kept;
+      bool notes = false;
     };
     static thread_local at_thread_end last;
     last.kept = many(3 * in_a_batch, unusual);
+    last.notes = notes;
   };
   constexpr int threads = 8;
   right = 0;
-  for (int i = 0; i < threads; ++i) std::thread{work}.join();
+  for (int i = 0; i < threads; ++i) std::thread{work, true}.join();
   CHECK(right == 4 * threads);
+  if (blocks_are_reused) CHECK(used.size() <= 4 * in_a_batch);  // each left all it had to the next
   right = 0;
   std::vector<std::thread> together;
-  for (int i = 0; i < threads; ++i) together.emplace_back(work);
+  for (int i = 0; i < threads; ++i) together.emplace_back(work, false);
   for (auto& each : together) each.join();
   CHECK(right == 4 * threads);
 }
