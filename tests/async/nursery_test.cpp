@@ -288,6 +288,27 @@ TEST_CASE("nursery: within a when_any, a loser ends all it spawned before the ra
   CHECK(log == "(a)on(a)");
 }
 
+TEST_CASE("nursery: the frame of a task goes when the task ends, not when the nursery does", "[async][nursery]") {
+  felix::simulated_loop loop;
+  const auto shared = std::make_shared<int>(0);
+  const auto holds = [](std::shared_ptr<int> held, std::chrono::milliseconds time) -> felix::task<void> {
+    co_await felix::sleep_for(time);
+    ++*held;
+  };
+  std::vector<long> users;
+  auto body = [&](felix::nursery& n) -> felix::task<void> {
+    n.spawn(holds(shared, 0ms));
+    n.spawn(holds(shared, 10ms));
+    users.push_back(shared.use_count());
+    co_await felix::sleep_for(5ms);
+    users.push_back(shared.use_count());
+  };
+  loop.run(felix::with_nursery(body));
+  users.push_back(shared.use_count());
+  CHECK(users == std::vector<long>{3, 2, 1});
+  CHECK(*shared == 2);
+}
+
 TEST_CASE("nursery: tasks woken by many threads are all joined", "[async][nursery]") {
   for (int round = 0; round < 50; ++round) {
     felix::event go[4];

@@ -87,6 +87,28 @@ TEST_CASE("stop_source: deregistering waits for a callback that runs on another 
   }
 }
 
+TEST_CASE("stop_source: a callback that begins to be deregistered ends before that does", "[async][stop_token]") {
+  for (int round = 0; round < 50; ++round) {
+    felix::stop_source source;
+    std::atomic<bool> inside{false}, leaving{false}, left{false};
+    const auto work = [&] {
+      inside = true;
+      inside.notify_one();
+      leaving.wait(false);
+      for (int i = 0; i < 20; ++i) std::this_thread::yield();  // whoever does not wait is seen to be early
+      left = true;
+    };
+    std::optional<felix::stop_callback<decltype(work)>> callback{std::in_place, source.get_token(), work};
+    std::thread stopper{[&] { source.request_stop(); }};
+    inside.wait(false);
+    leaving = true;
+    leaving.notify_one();
+    callback.reset();
+    CHECK(left);
+    stopper.join();
+  }
+}
+
 TEST_CASE("stop_source: registering races with a request, and each callback runs exactly once or is gone",
           "[async][stop_token]") {
   for (int round = 0; round < 200; ++round) {

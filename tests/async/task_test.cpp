@@ -356,8 +356,8 @@ static felix::task<int> nested_mixed(int n, felix::event& bottom) {
 
 TEST_CASE("task: scopes within scopes do not grow the stack", "[async][task]") {
   constexpr int depth = deep / 10;
-  CHECK(felix::sync_wait(nested_all(depth)) == depth);
-  CHECK(felix::sync_wait(nested_any(depth)) == depth);
+  CHECK(felix::sync_wait(nested_all(deep)) == deep);
+  CHECK(felix::sync_wait(nested_any(deep)) == deep);
   CHECK(felix::sync_wait(nested_timeout(depth)) == depth);
   CHECK(felix::sync_wait(nested_result(depth)) == depth);
   felix::simulated_loop loop;
