@@ -13,7 +13,9 @@
 #include "support/catch.hpp"
 
 #include <chrono>
+#include <cstddef>
 #include <memory>
+#include <memory_resource>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -269,6 +271,34 @@ TEST_CASE("async_generator: one that moved to another scheduler lets its consume
   CHECK(taken_at_home == std::vector<bool>{true, true, true});
   end.set();
   other.join();
+}
+
+TEST_CASE("async_generator: takes its frame from an allocator", "[async][async_generator]") {
+  class counting : public std::pmr::memory_resource {
+   public:
+    std::size_t in_use = 0, all = 0;
+
+   private:
+    void* do_allocate(std::size_t bytes, std::size_t alignment) override {
+      in_use += bytes;
+      all += bytes;
+      return std::pmr::new_delete_resource()->allocate(bytes, alignment);
+    }
+    void do_deallocate(void* memory, std::size_t bytes, std::size_t alignment) override {
+      in_use -= bytes;
+      std::pmr::new_delete_resource()->deallocate(memory, bytes, alignment);
+    }
+    [[nodiscard]] bool do_is_equal(const memory_resource& other) const noexcept override { return this == &other; }
+  };
+  const auto counted = [](std::allocator_arg_t, std::pmr::polymorphic_allocator<>,
+                          int last) -> felix::async_generator<int> {
+    for (int i = 1; i <= last; ++i) co_yield i;
+  };
+  counting memory;
+  CHECK(felix::sync_wait(collect(counted(std::allocator_arg, &memory, 3))) == ints{1, 2, 3});
+  felix::sync_wait(take(counted(std::allocator_arg, &memory, 3), 1));
+  CHECK(memory.all > 0);
+  CHECK(memory.in_use == 0);
 }
 
 TEST_CASE("async_generator: a million values do not overflow the stack", "[async][async_generator]") {

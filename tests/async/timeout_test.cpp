@@ -119,6 +119,7 @@ TEST_CASE("timeout: says its limit as a reader would", "[async][timeout]") {
   CHECK(said(20s) == "timeout: not done within 20 s");
   CHECK(said(100s) == "timeout: not done within 100 s");
   CHECK(said(50ms) == "timeout: not done within 0.05 s");
+  CHECK(said(1ns) == "timeout: not done within 1e-09 s");
   CHECK(said(0s) == "timeout: not done within 0 s");
 }
 

@@ -24,6 +24,7 @@ class [[nodiscard("nothing starts until it is awaited")]] as_result_awaitable {
     using task<T>::awaiter::awaiter;
     result<T> await_resume() { return this->outcome(); }
   };
+  awaiter operator co_await() & = delete;  // std::move(it): what it holds can be awaited once
   awaiter operator co_await() && noexcept { return awaiter{task_access::release(work_)}; }
 
  private:

@@ -2,6 +2,7 @@
 // async: a coroutine that yields one value after the other, and may wait in between.
 #pragma once
 
+#include <felix/async/detail/allocated_promise.hpp>
 #include <felix/async/detail/driver.hpp>
 #include <felix/async/detail/promise_base.hpp>
 
@@ -9,6 +10,7 @@
 #include <concepts>
 #include <coroutine>
 #include <exception>
+#include <memory>
 #include <optional>
 #include <type_traits>
 #include <utility>
@@ -22,11 +24,12 @@ namespace felix::inline v1 {
 ///     }
 ///     auto all = entries(from);
 ///     while (auto next = co_await all.next()) print(*next);        // break whenever you like
-/// It inherits where it runs, and who may stop it, anew in each next() from the coroutine that awaits that.
+/// It inherits where it runs, and who may stop it, anew in each next() from the coroutine that awaits that: a schedule()
+/// in it lasts until its next co_yield.
 /// Threads:  used by one coroutine at a time.
 /// Stop:     reaches what it waits for; `cancelled` then comes out of next(), as every exception does, and ends it.
 /// Lifetime: owns its frame. When it is destroyed before its end, what it holds is destroyed then and there.
-/// Cost:     one frame from the pool; a value goes by one move from co_yield to whoever asked for it.
+/// Cost:     one frame, from where a task has its own; a value goes by one move from co_yield to whoever asked for it.
 template <class T>
 class [[nodiscard("a generator does nothing until its next() is awaited")]] async_generator {
   static_assert(std::is_object_v<T> && !std::is_const_v<T>, "felix::async_generator: yield values, or pointers");
@@ -55,6 +58,8 @@ class [[nodiscard("a generator does nothing until its next() is awaited")]] asyn
     return next_awaiter{coroutine_};
   }
 
+  void operator co_await() const = delete;  // await its next()
+
  private:
   friend promise_type;
   explicit async_generator(std::coroutine_handle<promise_type> coroutine) noexcept : coroutine_{coroutine} {}
@@ -72,7 +77,8 @@ class async_generator<T>::promise_type : public detail::promise_base {
   /// Goes on with whoever asked.
   struct handing_over {
     [[nodiscard]] bool await_ready() const noexcept { return false; }
-    std::coroutine_handle<> await_suspend(std::coroutine_handle<promise_type> self) const noexcept {
+    template <class Promise>
+    std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> self) const noexcept {
       return self.promise().next(self);
     }
     void await_resume() const noexcept {}
@@ -124,3 +130,15 @@ class async_generator<T>::next_awaiter {
 };
 
 }  // namespace felix::inline v1
+
+/// As a task's: its frame comes from the allocator that is passed first.
+template <class T, class Allocator, class... Args>
+struct std::coroutine_traits<felix::async_generator<T>, std::allocator_arg_t, Allocator, Args...> {
+  using promise_type = felix::detail::allocated_promise<typename felix::async_generator<T>::promise_type,
+                                                        std::remove_cvref_t<Allocator>, void, Args...>;
+};
+template <class T, class Object, class Allocator, class... Args>
+struct std::coroutine_traits<felix::async_generator<T>, Object, std::allocator_arg_t, Allocator, Args...> {
+  using promise_type = felix::detail::allocated_promise<typename felix::async_generator<T>::promise_type,
+                                                        std::remove_cvref_t<Allocator>, Object, Args...>;
+};

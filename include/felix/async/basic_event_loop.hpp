@@ -67,8 +67,9 @@ class basic_event_loop : public scheduler {
 
   /// Runs the loop until `work` has ended; gives its value or throws its exception. The stop token is felix's, that of a
   /// std::jthread, or another one.
-  /// Throws deadlock_error when a loop runs on this thread already, or when nothing is left that could end the task: it
-  /// is then stopped first. If it ignores even that, the program is terminated, since it refers to this call.
+  /// Throws deadlock_error when a loop runs on this thread already, and in simulated time when nothing is left that could
+  /// end the task: it is then stopped first. If it ignores even that, the program is terminated, since the task refers
+  /// to this call. In real time another thread may always come: a task that nobody wakes waits for ever.
   template <awaitable A, stoppable_token Token = stop_token>
   awaited_t<A> run(A&& work, Token stop = {}) {
     using T = awaited_t<A>;
@@ -88,7 +89,8 @@ class basic_event_loop : public scheduler {
     spawn(std::forward<A>(work), keep, stuck_stop.get_token());
     while (!outcome) {
       if (turn(waiting::allowed)) continue;
-      if (std::exchange(stuck, true)) std::terminate();  // it was asked to stop and waits for something nobody can end
+      if (std::exchange(stuck, true))
+        give_up("run: the task waits for what nobody on this loop can end, and ignores its stop token");
       stuck_stop.request_stop();
     }
     if (stuck) throw deadlock_error{"run: the task waits, and no timer, post or transfer is left that could wake it"};
@@ -124,7 +126,8 @@ class basic_event_loop : public scheduler {
       throw deadlock_error{"shut_down: called by a task or a callback of a running loop, which would wait for itself"};
     shut_down_->request_stop();
     while (spawned_ != 0) {
-      if (!turn(waiting::allowed)) std::terminate();  // a coroutine ignores its stop token: joining would hang for ever
+      if (!turn(waiting::allowed))
+        give_up("shut_down: a task ignores its stop token, so that joining it would never end");
     }
     shut_down_.emplace();
   }
@@ -166,6 +169,11 @@ class basic_event_loop : public scheduler {
   [[nodiscard]] Reactor& reactor() noexcept { return reactor_; }
 
  private:
+  /// std::terminate, and its handler can say why.
+  [[noreturn]] static void give_up(const char* why) noexcept {
+    std::rethrow_exception(std::make_exception_ptr(deadlock_error{why}));
+  }
+
   enum class waiting : unsigned char { allowed, refused };
 
   /// Ends a sleep, and remembers whether a post did.

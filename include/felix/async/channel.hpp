@@ -45,7 +45,8 @@ class channel {
     assert(senders_.empty() && receivers_.empty() && "felix::channel: destroyed while a coroutine waits for it");
   }
 
-  /// Awaited, it gives true once `value` was accepted, false when the channel is closed.
+  /// Awaited, it gives true once `value` was accepted, false when the channel is closed; what was to be sent
+  /// is then gone (try_send leaves it).
   [[nodiscard("nothing is sent until it is awaited")]] send_awaiter send(T value) noexcept {
     return send_awaiter{*this, std::move(value)};
   }

@@ -30,7 +30,7 @@ class mutex {
   mutex(mutex&&) = delete;
   ~mutex() { assert(!locked_ && "felix::mutex: destroyed while it is locked"); }
 
-  [[nodiscard]] awaiter lock() noexcept;
+  [[nodiscard("it is not taken until this is awaited")]] awaiter lock() noexcept;
   /// Never waits: nothing when it is locked.
   [[nodiscard]] inline std::optional<scoped_lock> try_lock() noexcept;
   [[nodiscard]] bool is_locked() const noexcept {

@@ -17,6 +17,7 @@ namespace felix::inline v1 {
 /// Threads:  every member, from any thread. A waiter goes on on its own scheduler.
 /// Stop:     a suspended acquire throws `cancelled` and leaves the queue at once; a permit that was granted stays
 ///           granted.
+///           In a when_any, what a loser was granted all the same is gone with it: a priority_semaphore's permit comes back.
 /// Lifetime: outlives its waiters.
 /// Cost:     no allocation; one lock a call, O(1).
 class semaphore {
@@ -27,7 +28,7 @@ class semaphore {
   semaphore(semaphore&&) = delete;
   ~semaphore() { assert(waiters_.empty() && "felix::semaphore: destroyed while a coroutine waits for it"); }
 
-  [[nodiscard]] awaiter acquire() noexcept;
+  [[nodiscard("it is not taken until this is awaited")]] awaiter acquire() noexcept;
   /// Never waits: false when no permit is free.
   [[nodiscard]] bool try_acquire() noexcept {
     std::scoped_lock lock{mutex_};

@@ -66,7 +66,9 @@ class seeded_reactor {
 ///     felix::simulated_loop loop{42};
 ///     CHECK_THROWS_AS(loop.run(tell_story(model)), felix::timed_out);   // an hour passes in a microsecond
 ///     CHECK(loop.now() == felix::simulated_loop::start + 5s);
-/// A task that nothing can wake ends with deadlock_error instead of hanging.
+/// A task that nothing can wake ends with deadlock_error instead of hanging. It does not wait for other threads, so a task
+/// that is away on a thread_pool looks like one that nothing can wake: write the program for a scheduler&, and pass the
+/// loop itself where it passes the pool.
 class simulated_loop : public basic_event_loop<detail::seeded_reactor, detail::virtual_clock_source> {
  public:
   static constexpr time_point start = detail::virtual_clock_source::start;

@@ -75,13 +75,15 @@ class sleep_awaiter : private timer, private stop_callback_base {
 
 /// Suspends the coroutine until `deadline` of its loop's clock.
 /// Stop: throws `cancelled` at once. Cost: no allocation; O(log n) in the loop's timers.
-[[nodiscard]] inline detail::sleep_awaiter sleep_until(std::chrono::steady_clock::time_point deadline) noexcept {
+[[nodiscard("nobody sleeps until it is awaited")]] inline detail::sleep_awaiter sleep_until(
+    std::chrono::steady_clock::time_point deadline) noexcept {
   return detail::sleep_awaiter{nullptr, deadline};
 }
 
 /// Suspends the coroutine for `duration` of its loop's clock; one that is not positive ends in the loop's next turn.
 /// Stop: throws `cancelled` at once. Cost: no allocation; O(log n) in the loop's timers.
-[[nodiscard]] inline detail::sleep_awaiter sleep_for(std::chrono::nanoseconds duration) noexcept {
+[[nodiscard("nobody sleeps until it is awaited")]] inline detail::sleep_awaiter sleep_for(
+    std::chrono::nanoseconds duration) noexcept {
   return detail::sleep_awaiter{nullptr, duration};
 }
 

@@ -9,6 +9,8 @@
 #include <felix/async/task.hpp>
 #include <felix/error.hpp>
 
+#include <array>
+#include <charconv>
 #include <chrono>
 #include <coroutine>
 #include <exception>
@@ -67,17 +69,17 @@ class [[nodiscard("nothing starts until it is awaited")]] timeout_awaitable {
       if (limit.count_down()) limit.wake_joiner();
     }
     static std::string text(std::chrono::nanoseconds limit) {
-      const double seconds = std::chrono::duration<double>{limit}.count();
-      std::string digits = std::to_string(seconds);
-      digits.erase(digits.find_last_not_of('0') + 1);
-      if (digits.back() == '.') digits.pop_back();
-      return digits + " s";
+      std::array<char, 32> digits;  // of printf's %g, whatever the locale
+      const auto end = std::to_chars(digits.data(), digits.data() + digits.size(),
+                                     std::chrono::duration<double>{limit}.count(), std::chars_format::general, 6);
+      return std::string{digits.data(), end.ptr} + " s";
     }
 
     scheduler* clock_;
     std::chrono::nanoseconds limit_;
     task<T> work_;
   };
+  awaiter operator co_await() & = delete;  // std::move(it): what it holds can be awaited once
   awaiter operator co_await() && noexcept { return awaiter{clock_, limit_, std::move(work_)}; }
 
  private:

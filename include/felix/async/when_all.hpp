@@ -69,6 +69,7 @@ class [[nodiscard("nothing starts until it is awaited")]] when_all_pack {
     }
     std::tuple<task<T>...> work_;
   };
+  awaiter operator co_await() & = delete;  // std::move(it): what it holds can be awaited once
   awaiter operator co_await() && noexcept { return awaiter{std::move(work_)}; }
 
  private:
@@ -109,6 +110,7 @@ class [[nodiscard("nothing starts until it is awaited")]] when_all_range {
     }
     std::vector<task<T>> work_;
   };
+  awaiter operator co_await() & = delete;  // std::move(it): what it holds can be awaited once
   awaiter operator co_await() && noexcept { return awaiter{std::move(work_)}; }
 
  private:

@@ -36,6 +36,8 @@ namespace detail {
 /// The value of whoever comes first: of the one type that all have, or a variant with an alternative for each.
 template <class First, class... Rest>
 struct any_value {
+  static_assert(!std::is_reference_v<First> && (!std::is_reference_v<Rest> && ...),
+                "felix::when_any: references of different types; give pointers instead");
   using type = std::variant<joined_value<First>, joined_value<Rest>...>;
 };
 template <class First, class... Rest>
@@ -124,6 +126,7 @@ class [[nodiscard("nothing starts until it is awaited")]] when_any_pack {
     }
     std::tuple<task<T>...> work_;
   };
+  awaiter operator co_await() & = delete;  // std::move(it): what it holds can be awaited once
   awaiter operator co_await() && noexcept { return awaiter{std::move(work_)}; }
 
  private:
@@ -162,6 +165,7 @@ class [[nodiscard("nothing starts until it is awaited")]] when_any_range {
     }
     std::vector<task<T>> work_;
   };
+  awaiter operator co_await() & = delete;  // std::move(it): what it holds can be awaited once
   awaiter operator co_await() && noexcept { return awaiter{std::move(work_)}; }
 
  private:

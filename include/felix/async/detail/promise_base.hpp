@@ -192,7 +192,7 @@ class schedule_awaiter {
   bool await_suspend(std::coroutine_handle<Promise> caller) {
     stop_ = context_of(caller).stop;
     if constexpr (has_task_context<Promise>) {
-      static_assert(requires { caller.promise().move_to(target_); }, "schedule: only a felix::task can move");
+      static_assert(requires { caller.promise().move_to(target_); }, "schedule: only felix's tasks and generators can move");
       if (context_of(caller).where == &target_) return false;
       caller.promise().move_to(target_);
     }
