@@ -16,8 +16,7 @@ namespace felix::inline v1 {
 ///     co_await free_places.acquire();  …  free_places.release();
 /// Threads:  every member, from any thread. A waiter goes on on its own scheduler.
 /// Stop:     a suspended acquire throws `cancelled` and leaves the queue at once; a permit that was granted stays
-///           granted.
-///           In a when_any, what a loser was granted all the same is gone with it: a priority_semaphore's permit comes back.
+///           granted. In a when_any, what a loser was granted is gone with it; a priority_semaphore's permit comes back.
 /// Lifetime: outlives its waiters.
 /// Cost:     no allocation; one lock a call, O(1).
 class semaphore {
