@@ -14,6 +14,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <coroutine>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -293,6 +294,67 @@ TEST_CASE("channel: a receive that loses a when_any to a stop leaves the value f
   loop.poll();
   CHECK(winner == 1);
   CHECK_FALSE(channel.try_send(1));  // nobody receives any more
+}
+
+// An awaiter is an object: by hand, a test can stand between await_ready and await_suspend.
+
+TEST_CASE("channel: a receiver that comes while a send begins to wait gets the value, and goes on",
+          "[async][channel]") {
+  felix::simulated_loop loop;
+  felix::channel<int> channel{0};
+  ints received;
+  auto sending = channel.send(1);
+  REQUIRE_FALSE(sending.await_ready());
+  loop.spawn(receive_one(channel, received), ignore);
+  CHECK_FALSE(sending.await_suspend(std::noop_coroutine()));
+  CHECK(sending.await_resume());
+  loop.poll();
+  CHECK(received == ints{1});
+}
+
+TEST_CASE("channel: a sender that comes while a receive begins to wait is taken from, and goes on",
+          "[async][channel]") {
+  felix::simulated_loop loop;
+  felix::channel<int> channel{0};
+  ints refused;
+  int ended = 0;
+  auto receiving = channel.receive();
+  REQUIRE_FALSE(receiving.await_ready());
+  loop.spawn(send_all(channel, {1}, refused), [&](felix::result<void>) { ++ended; });
+  CHECK_FALSE(receiving.await_suspend(std::noop_coroutine()));
+  CHECK(receiving.await_resume() == 1);
+  loop.poll();
+  CHECK(ended == 1);
+  CHECK(refused.empty());
+}
+
+TEST_CASE("channel: one that is closed while a wait begins ends it", "[async][channel]") {
+  felix::channel<int> channel{0};
+  auto sending = channel.send(1);
+  auto receiving = channel.receive();
+  REQUIRE_FALSE(sending.await_ready());
+  REQUIRE_FALSE(receiving.await_ready());
+  channel.close();
+  CHECK_FALSE(sending.await_suspend(std::noop_coroutine()));
+  CHECK_FALSE(sending.await_resume());
+  CHECK_FALSE(receiving.await_suspend(std::noop_coroutine()));
+  CHECK_FALSE(receiving.await_resume());
+}
+
+TEST_CASE("channel: a send that is stopped before it waits has sent nothing", "[async][channel]") {
+  felix::simulated_loop loop;
+  felix::channel<int> channel{0};
+  ints refused, received;
+  counted ends;
+  felix::stop_source stop;
+  stop.request_stop();
+  loop.spawn(send_all(channel, {1}, refused), [&](felix::result<void> r) { ends(r); }, stop.get_token());
+  CHECK(ends.cancelled == 1);
+  loop.spawn(receive_one(channel, received), ignore);
+  loop.poll();
+  CHECK(received.empty());
+  channel.close();
+  loop.poll();
 }
 
 TEST_CASE("channel: a temporary of a sent expression lives as long as it must", "[async][channel]") {

@@ -2,6 +2,7 @@
 #include <felix/async/task.hpp>
 
 #include <felix/async/as_result.hpp>
+#include <felix/async/async_generator.hpp>
 #include <felix/async/event.hpp>
 #include <felix/async/nursery.hpp>
 #include <felix/async/simulated_loop.hpp>
@@ -767,4 +768,80 @@ TEST_CASE("task: a coroutine type that is not felix's can move too", "[async][ta
   goes_there(other.loop(), where, done);
   felix::sync_wait(done);
   CHECK(where == other.id());
+}
+
+namespace {
+
+felix::task<int> one_at_once() { co_return 1; }
+felix::async_generator<int> three_at_once() {
+  for (int i = 1; i <= 3; ++i) co_yield i;
+}
+/// Whatever does not wait is done when these return, as plain code expects.
+foreign add_task(int& sum) { sum += co_await one_at_once(); }
+foreign add_all(int& sum) {
+  const auto [a, b] = co_await felix::when_all(one_at_once(), one_at_once());
+  sum += a + b;
+}
+foreign add_any(int& sum) {
+  const auto first = co_await felix::when_any(one_at_once(), one_at_once());
+  sum += first.value;
+}
+foreign add_generated(int& sum) {
+  auto all = three_at_once();
+  while (const auto next = co_await all.next()) sum += *next;
+}
+foreign add_many(int& sum, int times) {
+  for (int i = 0; i < times; ++i) {
+    const auto [a, b] = co_await felix::when_all(one_at_once(), one_at_once());
+    sum += a + b - 1;
+  }
+}
+int computed() {  // a caller that knows nothing of coroutines
+  int sum = 0;
+  add_task(sum);
+  add_all(sum);
+  add_any(sum);
+  add_generated(sum);
+  return sum;
+}
+felix::task<int> compute_often(int times) {
+  int right = 0;
+  for (int i = 0; i < times; ++i) right += computed() == 10 ? 1 : 0;
+  for (int i = 0; i < 1'000'000; ++i) right += co_await one_at_once();  // and the stack still does not grow
+  co_return right;
+}
+
+}  // namespace
+
+TEST_CASE("task: a coroutine of another type, resumed inside a task, gets on as far as it can before it returns",
+          "[async][task]") {
+  CHECK(computed() == 10);
+  CHECK(felix::sync_wait(compute_often(1'000)) == 1'001'000);
+}
+
+TEST_CASE("task: a coroutine of another type may await in a long loop", "[async][task]") {
+  int sum = 0;
+  add_many(sum, 1'000);
+  CHECK(sum == 1'000);
+}
+
+TEST_CASE("task: a coroutine of another type goes on once what it awaits has ended on another thread",
+          "[async][task]") {
+  felix::test::other_thread other;
+  const auto away = [](felix::scheduler& to) -> felix::task<int> {
+    co_await to.schedule();
+    co_return 1;
+  };
+  const auto await_away = [](auto work, int& sum, felix::event& done) -> foreign {
+    const int came = co_await work();
+    sum += came;
+    done.set();
+  };
+  for (int round = 0; round < 300; ++round) {
+    int sum = 0;
+    felix::event done;
+    await_away([&] { return away(other.loop()); }, sum, done);
+    felix::sync_wait(done);
+    CHECK(sum == 1);
+  }
 }

@@ -7,6 +7,7 @@
 #include <felix/async/simulated_loop.hpp>
 #include <felix/async/sleep.hpp>
 #include <felix/async/sync_wait.hpp>
+#include <felix/async/thread_pool.hpp>
 #include <felix/async/when_all.hpp>
 #include "support/catch.hpp"
 #include "support/coroutines.hpp"
@@ -325,6 +326,26 @@ TEST_CASE("timeout: by the clock of a loop on another thread", "[async][timeout]
     CHECK_THROWS_AS(felix::sync_wait(felix::timeout(other.loop(), round % 2 * 1us, never)), felix::timed_out);
     CHECK(felix::sync_wait(felix::timeout(other.loop(), 1h, number(2))) == 2);
   }
+}
+
+TEST_CASE("timeout: by the clock of a pool, what a coroutine without a loop limits runs on the pool",
+          "[async][timeout]") {
+  felix::thread_pool pool{1};
+  felix::event done;
+  bool before = false, after_moving = false;
+  const auto where = [](felix::thread_pool& on, bool& at_first, bool& then) -> felix::task<void> {
+    at_first = on.is_current();
+    co_await on.schedule();
+    then = on.is_current();
+  };
+  const auto limited = [](felix::thread_pool& on, felix::task<void> work, felix::event& ended) -> foreign {
+    co_await felix::timeout(on, 1h, std::move(work));
+    ended.set();
+  };
+  limited(pool, where(pool, before, after_moving), done);
+  felix::sync_wait(done);
+  CHECK(before);
+  CHECK(after_moving);
 }
 
 TEST_CASE("timeout: timer, end of the work and a stop race from three threads, and it ends once", "[async][timeout]") {

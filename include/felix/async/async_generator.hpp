@@ -110,11 +110,19 @@ class async_generator<T>::next_awaiter {
 
   [[nodiscard]] bool await_ready() const noexcept { return coroutine_.done(); }
   template <class Promise>
-  std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> caller) noexcept {
+  std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> caller) noexcept(
+      detail::has_task_context<Promise>) {
     assert(coroutine_.promise().asked_ == nullptr && "felix::async_generator: two coroutines ask at once");
     coroutine_.promise().asked_ = this;
-    coroutine_.promise().awaited_by(caller);
-    return detail::driver::transfer(coroutine_);
+    if constexpr (detail::has_task_context<Promise>) {
+      coroutine_.promise().awaited_by(caller);
+      return detail::driver::transfer(coroutine_);
+    } else {
+      return detail::foreign_link::run(caller, [this](detail::foreign_link::handle link) {
+        coroutine_.promise().awaited_by(link);
+        detail::driver::resume(coroutine_);
+      });
+    }
   }
   std::optional<T> await_resume() {
     coroutine_.promise().asked_ = nullptr;

@@ -30,7 +30,8 @@
 namespace felix::inline v1 {
 
 /// What a loop waits with. wait() blocks until something happened, wake() was called, or `at_most` is over (empty: no
-/// limit); poll() looks without blocking; wake() is called by any thread, in signal handlers too.
+/// limit); poll() looks without blocking; wake() is called by any thread, and by signal handlers that use
+/// post_from_signal_handler.
 template <class R>
 concept reactor_policy = requires(R& reactor, std::optional<std::chrono::nanoseconds> at_most) {
   reactor.wait(at_most);

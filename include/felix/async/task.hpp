@@ -153,9 +153,17 @@ class [[nodiscard("a task does nothing until it is awaited, or given to run, spa
 
     [[nodiscard]] bool await_ready() const noexcept { return false; }
     template <class Promise>
-    std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> caller) noexcept {
-      coroutine_.promise().awaited_by(caller);
-      return detail::driver::transfer(coroutine_);
+    std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> caller) noexcept(
+        detail::has_task_context<Promise>) {
+      if constexpr (detail::has_task_context<Promise>) {
+        coroutine_.promise().awaited_by(caller);
+        return detail::driver::transfer(coroutine_);
+      } else {
+        return detail::foreign_link::run(caller, [this](detail::foreign_link::handle link) {
+          coroutine_.promise().awaited_by(link);
+          detail::driver::resume(coroutine_);
+        });
+      }
     }
     T await_resume() { return coroutine_.promise().take(); }
 

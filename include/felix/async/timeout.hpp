@@ -7,6 +7,7 @@
 #include <felix/async/detail/join.hpp>
 #include <felix/async/scheduler.hpp>
 #include <felix/async/task.hpp>
+#include <felix/async/work_item.hpp>
 #include <felix/error.hpp>
 
 #include <array>
@@ -42,10 +43,14 @@ class [[nodiscard("nothing starts until it is awaited")]] timeout_awaitable {
         throw error{errc::invalid_argument,
                     "timeout: this coroutine type has no loop; name one: timeout(loop, duration, work)"};
       open(caller, 2);
-      if (where == nullptr) where = clock_;
       set_deadline(later(clock_->now(), limit_));
       clock_->arm(*this);
-      return driver::transfer(task_access::start(work_, *this));
+      const std::coroutine_handle<> work = task_access::start(work_, *this);
+      if (where != nullptr) return driver::transfer(work);
+      where = clock_;  // so there it runs
+      start_ = work_item{work};
+      clock_->post(start_);
+      return std::noop_coroutine();
     }
     T await_resume() {
       close();
@@ -78,6 +83,7 @@ class [[nodiscard("nothing starts until it is awaited")]] timeout_awaitable {
     scheduler* clock_;
     std::chrono::nanoseconds limit_;
     task<T> work_;
+    work_item start_;
   };
   awaiter operator co_await() & = delete;  // std::move(it): what it holds can be awaited once
   awaiter operator co_await() && noexcept { return awaiter{clock_, limit_, std::move(work_)}; }
@@ -101,7 +107,7 @@ auto timeout(std::chrono::nanoseconds limit, A&& work) {
   return detail::timeout_awaitable<awaited_t<A>>{nullptr, limit, as_task(std::forward<A>(work))};
 }
 
-/// The same by the clock of `clock`, for coroutine types that are not felix's.
+/// The same by the clock of `clock`, for coroutine types that are not felix's: `work` then runs on it.
 template <awaitable A>
 auto timeout(scheduler& clock, std::chrono::nanoseconds limit, A&& work) {
   return detail::timeout_awaitable<awaited_t<A>>{&clock, limit, as_task(std::forward<A>(work))};

@@ -49,9 +49,8 @@ class [[nodiscard("nothing starts until it is awaited")]] when_all_pack {
 
     [[nodiscard]] bool await_ready() const noexcept { return sizeof...(T) == 0; }
     template <class Promise>
-    void await_suspend(std::coroutine_handle<Promise> caller) {
-      this->open(caller, sizeof...(T));
-      driver::start(*this);
+    auto await_suspend(std::coroutine_handle<Promise> caller) {
+      return this->open_and_start(caller, sizeof...(T), *this);
     }
     values await_resume() {
       this->close();
@@ -88,9 +87,8 @@ class [[nodiscard("nothing starts until it is awaited")]] when_all_range {
 
     [[nodiscard]] bool await_ready() const noexcept { return work_.empty(); }
     template <class Promise>
-    void await_suspend(std::coroutine_handle<Promise> caller) {
-      this->open(caller, work_.size());
-      driver::start(*this);
+    auto await_suspend(std::coroutine_handle<Promise> caller) {
+      return this->open_and_start(caller, work_.size(), *this);
     }
     auto await_resume() {
       this->close();

@@ -92,9 +92,8 @@ class [[nodiscard("nothing starts until it is awaited")]] when_any_pack {
 
     [[nodiscard]] bool await_ready() const noexcept { return false; }
     template <class Promise>
-    void await_suspend(std::coroutine_handle<Promise> caller) {
-      this->open(caller, sizeof...(T));
-      driver::start(*this);
+    auto await_suspend(std::coroutine_handle<Promise> caller) {
+      return this->open_and_start(caller, sizeof...(T), *this);
     }
     when_any_result<value> await_resume() {
       this->close();
@@ -145,11 +144,10 @@ class [[nodiscard("nothing starts until it is awaited")]] when_any_range {
 
     [[nodiscard]] bool await_ready() const noexcept { return false; }
     template <class Promise>
-    void await_suspend(std::coroutine_handle<Promise> caller) {
+    auto await_suspend(std::coroutine_handle<Promise> caller) {
       if (work_.empty())
         throw error{errc::invalid_argument, "when_any: there is no task to wait for; pass one or more"};
-      this->open(caller, work_.size());
-      driver::start(*this);
+      return this->open_and_start(caller, work_.size(), *this);
     }
     when_any_result<joined_value<T>> await_resume() {
       this->close();

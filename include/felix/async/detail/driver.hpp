@@ -55,9 +55,12 @@ class driver {
   /// yet run come after them.
   static void start(starter& several) {
     driver* const innermost = here().innermost;
-    if (innermost == nullptr) return driver{}.start_all(several);  // the coroutine was resumed by somebody else's code
+    if (innermost == nullptr) return start_apart(several);
     several.below_ = std::exchange(innermost->starting_, &several);
   }
+
+  /// The same before it returns: for a coroutine that may have been resumed by somebody else's code.
+  static void start_apart(starter& several) { driver{}.start_all(several); }
 
  private:
   struct thread_state {

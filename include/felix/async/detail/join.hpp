@@ -40,6 +40,19 @@ class join : public scope {
     left_.store(awaited, std::memory_order_relaxed);  // the branches are started by this thread
     if (joiner().stop.stop_possible()) on_joiner_stop_.emplace(joiner().stop, pass_on_stop{*this});
   }
+  /// The same, and starts them: what await_suspend of when_all and when_any does.
+  template <class Promise>
+  auto open_and_start(std::coroutine_handle<Promise> caller, std::size_t awaited, starter& branches) {
+    if constexpr (has_task_context<Promise>) {
+      open(caller, awaited);
+      driver::start(branches);
+    } else {
+      return foreign_link::run(caller, [&](foreign_link::handle link) {
+        open(link, awaited);
+        driver::start_apart(branches);
+      });
+    }
+  }
   /// First thing when the joiner goes on. Waits for a stop that is being passed on by another thread.
   void close() noexcept { on_joiner_stop_.reset(); }
 

@@ -8,6 +8,7 @@
 #include <felix/async/scheduler.hpp>
 #include <felix/error.hpp>
 
+#include <atomic>
 #include <coroutine>
 #include <exception>
 #include <utility>
@@ -64,10 +65,10 @@ class promise_base : public pooled_frame {
   inline void move_to(scheduler& target);
 
   /// Destroys a coroutine that never ran. Such coroutines can own each other as parameters, without limit, so from a
-  /// certain depth on they are put off until the outermost one is gone. That is safe: none of them has run, and one
-  /// that was made earlier cannot refer to the parameters of a later one.
+  /// certain depth on they are put off until the outermost one is gone. Parameters below that depth hence end after all
+  /// those above, and not among them.
   [[gnu::noinline]] static void destroy_unrun(std::coroutine_handle<> self, promise_base& promise) noexcept {
-    constexpr int deepest = 64;
+    constexpr int deepest = 256;
     unrun& here = local_unrun();
     if (here.depth == deepest) {
       promise.awaited_by_ = self;
@@ -182,6 +183,64 @@ inline void promise_base::move_to(scheduler& target) {
   awaited_by_ = nullptr;
 }
 
+/// Stands between felix's coroutines and one of another type that awaits them. That one may have been resumed by code that
+/// wants the control back as soon as nothing more can be done now, and not a transfer earlier; so what it awaits is begun
+/// by a driver of its own, inside await_suspend. What ends in there lets await_suspend go on with the awaiter, which the
+/// stack does not grow by.
+class foreign_link {
+ public:
+  class promise_type final : public pooled_frame {
+   public:
+    promise_type() noexcept {}  // declared: an aggregate would be initialised from the parameters
+    foreign_link get_return_object() noexcept { return foreign_link{*this}; }
+    [[nodiscard]] std::suspend_always initial_suspend() const noexcept { return {}; }
+    struct final_awaiter {
+      [[nodiscard]] bool await_ready() const noexcept { return false; }
+      std::coroutine_handle<> await_suspend(std::coroutine_handle<promise_type> self) const noexcept {
+        const std::coroutine_handle<> awaiter = self.promise().awaiter_;
+        if (!self.promise().comes_second()) return std::noop_coroutine();
+        self.destroy();
+        return driver::transfer(awaiter);
+      }
+      void await_resume() const noexcept {}
+    };
+    [[nodiscard]] final_awaiter final_suspend() const noexcept { return {}; }
+    void return_void() const noexcept {}
+    void unhandled_exception() const noexcept {}
+    [[nodiscard]] const task_context& context() const noexcept { return no_context; }
+
+   private:
+    friend class foreign_link;
+    /// acq_rel: whoever comes second sees what the other has done, and destroys the link.
+    [[nodiscard]] bool comes_second() noexcept { return came_.exchange(true, std::memory_order_acq_rel); }
+    std::coroutine_handle<> awaiter_;
+    std::atomic<bool> came_{false};  // the end of what is awaited, or the end of run()
+  };
+  using handle = std::coroutine_handle<promise_type>;
+
+  /// `begin(handle)` begins what `awaiter` awaits, on its behalf awaited by the link. Gives what await_suspend returns.
+  template <class Begin>
+  static std::coroutine_handle<> run(std::coroutine_handle<> awaiter, Begin begin) {
+    promise_type& link = wait().promise_;
+    link.awaiter_ = awaiter;
+    const handle self = handle::from_promise(link);
+    try {
+      begin(self);
+    } catch (...) {  // nothing has begun
+      self.destroy();
+      throw;
+    }
+    if (!link.comes_second()) return std::noop_coroutine();
+    self.destroy();
+    return awaiter;
+  }
+
+ private:
+  explicit foreign_link(promise_type& promise) noexcept : promise_{promise} {}
+  static foreign_link wait() { co_return; }
+  promise_type& promise_;
+};
+
 /// Suspends a task until a scheduler runs it; see scheduler::schedule.
 class schedule_awaiter {
  public:
@@ -192,7 +251,8 @@ class schedule_awaiter {
   bool await_suspend(std::coroutine_handle<Promise> caller) {
     stop_ = context_of(caller).stop;
     if constexpr (has_task_context<Promise>) {
-      static_assert(requires { caller.promise().move_to(target_); }, "schedule: only felix's tasks and generators can move");
+      static_assert(
+          requires { caller.promise().move_to(target_); }, "schedule: only felix's tasks and generators can move");
       if (context_of(caller).where == &target_) return false;
       caller.promise().move_to(target_);
     }
