@@ -16,7 +16,7 @@ class starter {
 
  protected:
   starter() = default;
-  ~starter() = default;
+  virtual ~starter() = default;
   /// The next one, and whether it is the last: then the starter may be gone as soon as that one runs.
   struct started {
     std::coroutine_handle<> coroutine;

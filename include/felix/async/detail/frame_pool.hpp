@@ -137,7 +137,10 @@ class frame_pool {
     }
     if (first == nullptr) {
       auto* const slab = static_cast<std::byte*>(::operator new(slab_bytes));
-      for (std::size_t i = batch(size); i-- > 0;) first = ::new (slab + i * (size + 1) * granule) block{first, nullptr};
+      std::size_t i = batch(size);  // at least 1
+      do {
+        first = ::new (slab + --i * (size + 1) * granule) block{first, nullptr};
+      } while (i > 0);
     }
     mine.sizes[size].first = first->next;
     if (mine.stage == stages::open) {

@@ -32,7 +32,7 @@ class scope : public task_context {
  protected:
   enum class kind : unsigned char { branches, migration };
   explicit scope(kind of = kind::branches) noexcept : kind_{of} {}
-  ~scope() = default;
+  virtual ~scope() = default;
 
  private:
   friend class migration;
