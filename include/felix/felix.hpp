@@ -58,6 +58,11 @@
 #include <felix/net/url.hpp>
 #include <felix/observe/usage.hpp>
 #include <felix/priority.hpp>
+#include <felix/queue/atomics.hpp>
+#include <felix/queue/bounded_queue.hpp>
+#include <felix/queue/key_levels.hpp>
+#include <felix/queue/pop_order.hpp>
+#include <felix/queue/priority_queue.hpp>
 #include <felix/result.hpp>
 #include <felix/telemetry/timeline.hpp>
 #include <felix/usage.hpp>

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: MIT
+#include <felix/queue/key_levels.hpp>
+
+#include "support/catch.hpp"
+
+#include <chrono>
+#include <cstdint>
+#include <limits>
+
+using namespace std::chrono_literals;
+using std::chrono::milliseconds;
+using time_point = std::chrono::steady_clock::time_point;
+
+static_assert(felix::even_levels<4, int>{10, 5}(19) == 1);
+static_assert(felix::doubling_levels<4, int>{10}(19) == 1);
+
+TEST_CASE("even_levels: each level begins where the one before ends", "[queue][key_levels]") {
+  const felix::even_levels<4, int> level{100, 10};
+  for (int key = 0; key < 200; ++key) {
+    const int expected = key < 110 ? 0 : key < 120 ? 1 : key < 130 ? 2 : 3;
+    CAPTURE(key);
+    CHECK(level(key) == static_cast<std::size_t>(expected));
+  }
+}
+
+TEST_CASE("even_levels: of time points, and of numbers at the end of their range", "[queue][key_levels]") {
+  const time_point start{5s};
+  const felix::even_levels<64, time_point> deadline{start, 50ms};
+  CHECK(deadline(start - 1h) == 0);
+  CHECK(deadline(start + 49ms) == 0);
+  CHECK(deadline(start + 50ms) == 1);
+  CHECK(deadline(start + 63 * 50ms - 1ms) == 62);
+  CHECK(deadline(start + 63 * 50ms) == 63);
+  CHECK(deadline(start + 1000h) == 63);
+
+  const felix::even_levels<64, double> cost{0.0, 0.5};
+  CHECK(cost(std::numeric_limits<double>::infinity()) == 63);
+  CHECK(cost(std::numeric_limits<double>::quiet_NaN()) == 0);  // not before anything
+  CHECK(cost(-std::numeric_limits<double>::infinity()) == 0);
+  const felix::even_levels<3, std::uint64_t> wide{0, std::uint64_t{1} << 63};
+  CHECK(wide(std::numeric_limits<std::uint64_t>::max()) == 1);
+}
+
+TEST_CASE("doubling_levels: each level is as wide as all before it", "[queue][key_levels]") {
+  const felix::doubling_levels<5, int> level{10};
+  for (int amount = -5; amount < 400; ++amount) {
+    const int expected = amount < 10 ? 0 : amount < 20 ? 1 : amount < 40 ? 2 : amount < 80 ? 3 : 4;
+    CAPTURE(amount);
+    CHECK(level(amount) == static_cast<std::size_t>(expected));
+  }
+  const felix::doubling_levels<64, std::int64_t> all{1};
+  CHECK(all(std::numeric_limits<std::int64_t>::max()) == 63);  // the bound is not doubled past the range
+  CHECK(felix::doubling_levels<16, milliseconds>{10ms}(45ms) == 3);
+  CHECK(felix::doubling_levels<1, int>{10}(45) == 0);
+}
+
+TEST_CASE("key_levels: a width of nothing is refused", "[queue][key_levels]") {
+  CHECK_THROWS_AS((felix::even_levels<4, int>{0, 0}), felix::error);
+  CHECK_THROWS_AS((felix::even_levels<4, double>{0, std::numeric_limits<double>::quiet_NaN()}), felix::error);
+  CHECK_THROWS_AS((felix::doubling_levels<4, milliseconds>{-1ms}), felix::error);
+}

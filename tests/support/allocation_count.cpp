@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: MIT
+// Tests: see allocation_count.hpp. The array forms, and those that do not throw, call these two.
+#include "support/allocation_count.hpp"
+
+#include <atomic>
+#include <cstdlib>
+#include <new>
+
+namespace {
+
+std::atomic<std::size_t> all_calls{0}, all_bytes{0};
+
+void* counted(void* place, std::size_t bytes) {
+  if (place == nullptr) throw std::bad_alloc{};
+  all_calls.fetch_add(1, std::memory_order_relaxed);
+  all_bytes.fetch_add(bytes, std::memory_order_relaxed);
+  return place;
+}
+
+}  // namespace
+
+void* operator new(std::size_t bytes) { return counted(std::malloc(bytes != 0 ? bytes : 1), bytes); }
+void* operator new(std::size_t bytes, std::align_val_t alignment) {
+  const auto step = static_cast<std::size_t>(alignment);
+  return counted(std::aligned_alloc(step, (bytes + step - 1) / step * step), bytes);
+}
+void operator delete(void* place) noexcept { std::free(place); }
+void operator delete(void* place, std::size_t) noexcept { std::free(place); }
+void operator delete(void* place, std::align_val_t) noexcept { std::free(place); }
+void operator delete(void* place, std::size_t, std::align_val_t) noexcept { std::free(place); }
+
+namespace felix::test {
+
+allocation_count::allocation_count() noexcept : calls_{all_calls.load()}, bytes_{all_bytes.load()} {}
+std::size_t allocation_count::calls() const noexcept { return all_calls.load() - calls_; }
+std::size_t allocation_count::bytes() const noexcept { return all_bytes.load() - bytes_; }
+
+}  // namespace felix::test
