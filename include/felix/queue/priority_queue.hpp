@@ -86,7 +86,7 @@ class priority_queue {
     assert(level < Levels && "felix::priority_queue: no such level; they count from 0");
     auto cell = cells_.take_and_construct(std::forward<U>(value));
     if (cell == cells_.none) {
-      if (!pass_tombstones()) return std::nullopt;
+      pass_tombstones();  // and try again, even if it found none: another call may just have passed them
       cell = cells_.take_and_construct(std::forward<U>(value));  // not moved from: there was no place
       if (cell == cells_.none) return std::nullopt;
     }
@@ -184,18 +184,9 @@ class priority_queue {
     });
   }
 
-  /// Gives back what cancelled values hold at the front of any level. False: nothing.
-  bool pass_tombstones() noexcept {
-    bool any = false;
-    for (auto& [ring, tombstones] : rings_) {
-      ring.front([&, &dead = tombstones](auto cell) noexcept {
-        dead.fetch_sub(1, std::memory_order_relaxed);
-        if (cell == cells_.none) return;
-        cells_.put(cell);
-        any = true;
-      });
-    }
-    return any;
+  /// Gives back what cancelled values hold at the front of any level.
+  void pass_tombstones() noexcept {
+    for (std::size_t level = 0; level < Levels; ++level) static_cast<void>(front_of(level));
   }
 
   pool cells_;

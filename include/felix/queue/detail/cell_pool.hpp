@@ -28,6 +28,10 @@ inline constexpr cell_index no_cell = ~cell_index{0};
 /// Free cells lie on stacks, after Treiber; one stack would be the busiest word of the queue, so there are several, and
 /// a thread prefers the one it used last. Threads that only put (consumers) move on to the next stack now and then, and
 /// those that only take (producers) when theirs is empty: so they seldom meet on the same one.
+/// Orders: a put releases what was done to the cell, and its `next`; a take acquires it. Every change of a stack is a
+/// read-modify-write, so the put stays the head of a release sequence whatever is stacked above it and taken again. They
+/// are seq_cst beyond that, so that a take that finds nothing has missed no put that returned before it began: "full" is
+/// then what it is said to be. The load before a put guards nothing.
 /// A word is (tag | cell + 1); each put counts the tag up. ABA would need a thread that stands still between the load
 /// and the exchange of take() while its stack sees an exact multiple of 2^40 puts (the least width of the tag).
 template <class T, class Atomics>
@@ -60,14 +64,12 @@ class cell_pool {
     lane.puts = 0;
     for (std::uint32_t tried = 0; tried <= stripe_mask_; ++tried, ++lane.stripe) {
       auto& top = stripes_[lane.stripe & stripe_mask_].top;
-      // acquire: whoever put the cell has done with it. Every change of `top` is a read-modify-write, so the put stays
-      // the head of a release sequence, whatever is stacked above and taken away again meanwhile.
-      std::uint64_t seen = top.load(std::memory_order_acquire);
+      std::uint64_t seen = top.load(std::memory_order_seq_cst);
       while ((seen & mask_) != 0) {
         const auto cell = static_cast<index>((seen & mask_) - 1);
         const std::uint64_t next = cells_[cell].next.load(std::memory_order_relaxed);  // stale: the exchange fails
-        if (top.compare_exchange_weak(seen, (seen & ~mask_) | next, std::memory_order_acquire,
-                                      std::memory_order_acquire))
+        if (top.compare_exchange_weak(seen, (seen & ~mask_) | next, std::memory_order_seq_cst,
+                                      std::memory_order_seq_cst))
           return cell;
       }
     }
@@ -84,9 +86,8 @@ class cell_pool {
     std::uint64_t seen = top.load(std::memory_order_relaxed);
     do {
       cells_[cell].next.store(static_cast<index>(seen & mask_), std::memory_order_relaxed);
-      // release: what was done to the cell, and its next, before it can be taken. The load guards nothing.
     } while (!top.compare_exchange_weak(seen, ((seen | mask_) + 1) | (std::uint64_t{cell} + 1),
-                                        std::memory_order_release, std::memory_order_relaxed));
+                                        std::memory_order_seq_cst, std::memory_order_relaxed));
   }
 
   /// A cell with a T in it, or none if nothing is free. If T's constructor throws, the cell is free again.
