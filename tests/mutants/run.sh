@@ -12,8 +12,8 @@
 #     - the old text, which stands exactly once in the header
 #     + the new text
 #     test:   ...                                                   for this bug only, instead of those above
-# A bug counts as noticed when a test fails, ends by a signal, or does not end in 2 minutes. One that does not compile is
-# a mistake in the list.
+# A bug counts as noticed when a test fails, ends by a signal, or does not end in 2 minutes, or when a static_assert
+# fails. One that does not compile for another reason is a mistake in the list.
 set -uo pipefail
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.." || exit 2
 
@@ -52,7 +52,10 @@ prepare() {
 
 # run_test <include folder> <test file> <filter>: 0 when the tests pass, 1 when not, 3 when they do not compile.
 run_test() {
-  "$cxx" "${flags[@]}" "-I$1" "$2" "$work/support.a" "${libraries[@]}" -o "$work/test" >"$work/log" 2>&1 || return 3
+  "$cxx" "${flags[@]}" "-I$1" "$2" "$work/support.a" "${libraries[@]}" -o "$work/test" >"$work/log" 2>&1 || {
+    grep -qE 'static assertion failed|static_assert failed' "$work/log" && return 1
+    return 3
+  }
   timeout 120 "$work/test" "$3" --abort >"$work/log" 2>&1 && return 0
   return 1
 }

@@ -213,7 +213,7 @@ TEST_CASE("priority_queue: allocates when it is constructed, as much as bytes() 
 TEST_CASE("priority_queue: cancel races with pop, and each value is delivered or returned exactly once",
           "[queue][priority_queue]") {
   const auto capacity = GENERATE(as<std::size_t>{}, 1, 2, 16);
-  const std::size_t all = rounds(60'000) / 3 + 1;
+  const std::size_t all = rounds(30'000) / 3 + 1;
   felix::priority_queue<std::unique_ptr<std::size_t>, 2> queue{capacity};
   std::vector<std::atomic<unsigned char>> times(all);  // no place for any is destroyed elsewhere
   std::atomic<std::size_t> left{all}, returned{0};

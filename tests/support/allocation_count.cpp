@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Tests: see allocation_count.hpp. The array forms too, because those of the sanitizers do not call the others.
+// Tests: see allocation_count.hpp. All forms, because those of the sanitizers do not call each other.
 #include "support/allocation_count.hpp"
 
 #include <atomic>
@@ -24,6 +24,14 @@ void* operator new(std::size_t bytes, std::align_val_t alignment) {
   const auto step = static_cast<std::size_t>(alignment);
   return counted(std::aligned_alloc(step, (bytes + step - 1) / step * step), bytes);
 }
+void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept {
+  try {
+    return operator new(bytes);
+  } catch (const std::bad_alloc&) {
+    return nullptr;
+  }
+}
+void* operator new[](std::size_t bytes, const std::nothrow_t& tag) noexcept { return operator new(bytes, tag); }
 void* operator new[](std::size_t bytes) { return operator new(bytes); }
 void* operator new[](std::size_t bytes, std::align_val_t alignment) { return operator new(bytes, alignment); }
 void operator delete(void* place) noexcept { std::free(place); }

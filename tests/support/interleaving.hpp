@@ -87,12 +87,14 @@ class view {
  public:
   std::uint16_t& operator[](std::size_t location) { return known_.at(location); }
   void join(const view& other, std::size_t locations) {
-    for (std::size_t i = 0; i < locations; ++i)
-      if (known_[i] < other.known_[i]) known_[i] = other.known_[i];
+    auto* mine = known_.data();  // by pointer: without optimisation this is where the time goes
+    const auto* theirs = other.known_.data();
+    for (const auto* const end = mine + locations; mine != end; ++mine, ++theirs)
+      if (*mine < *theirs) *mine = *theirs;
   }
 
  private:
-  std::array<std::uint16_t, 160> known_{};
+  std::array<std::uint16_t, 128> known_{};
 };
 
 /// One run. Atomics and plain data register here; threads are fibers that switch at atomic steps only.
