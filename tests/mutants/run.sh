@@ -7,6 +7,7 @@
 # A list is tests/mutants/<layer>/<header>.mutants. Empty lines and lines that begin with # are skipped. It begins with
 #     header: include/felix/queue/detail/slot_ring.hpp
 #     test:   tests/queue/interleaving_test.cpp [interleaving]      a file, and which of its tests; may be repeated
+#     with:   FELIX_QUEUE_ROUNDS=6000     an environment variable for the tests; may be missing
 # and has for each bug
 #     mutant: why this would be wrong
 #     - the old text, which stands exactly once in the header
@@ -56,7 +57,7 @@ run_test() {
     grep -qE 'static assertion failed|static_assert failed' "$work/log" && return 1
     return 3
   }
-  timeout 120 "$work/test" "$3" --abort >"$work/log" 2>&1 && return 0
+  { env "${environment[@]}" timeout 120 "$work/test" "$3" --abort >"$work/log" 2>&1; } 2>/dev/null && return 0
   return 1
 }
 
@@ -87,6 +88,7 @@ judge() {
 }
 
 run_list() {
+  environment=()
   list=$1 name=${1#tests/mutants/} name=${name%.mutants} header=
   local tests=() own=() why='' old='' new='' line one
   while IFS= read -r line || [[ -n $line ]]; do
@@ -97,6 +99,7 @@ run_list() {
         one=$(sed 's/^test: *//' <<<"$line")
         if [[ -n $why ]]; then own+=("$one"); else tests+=("$one"); fi
         ;;
+      with:*) environment+=("$(sed 's/^with: *//' <<<"$line")") ;;
       mutant:*)
         [[ -n $why ]] && judge "$why" "$old" "$new" "${own[@]:-${tests[@]}}"
         why=$(sed 's/^mutant: *//' <<<"$line") old='' new='' own=()
@@ -111,6 +114,7 @@ run_list() {
 }
 
 support=()
+environment=()
 lists=()
 for wanted in "${@:-}"; do
   found=0
