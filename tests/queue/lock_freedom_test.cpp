@@ -37,6 +37,7 @@ class parking_place {
     parked_.wait(false);
     return !ended_.load();
   }
+  [[nodiscard]] std::size_t taken() const noexcept { return taken_; }
   void let_go() noexcept {
     free_.store(true);
     free_.notify_all();
@@ -210,6 +211,26 @@ TEST_CASE("lock-freedom: a thread that stops costs the others one place", "[queu
   CHECK(steps == 7);
   CHECK(least == capacity - 1);
   CHECK(most == capacity);
+}
+
+TEST_CASE("lock-freedom: each cancelled value costs one later call a few steps", "[queue][lock_freedom]") {
+  constexpr std::size_t many = 1000;
+  queue_type queue{many};
+  const auto steps_of = [&](auto call) {
+    parking_place counter{~std::size_t{0}};  // a step that never comes
+    my_place = &counter;
+    call();
+    my_place = nullptr;
+    return counter.taken();
+  };
+  tickets all;
+  for (std::size_t i = 0; i < many; ++i) all.push_back(queue.try_push(i % 2, nullptr).value());
+  for (const auto& ticket : all) CHECK(steps_of([&] { (void)queue.cancel(ticket); }) == 4);
+  const std::size_t first = steps_of([&] { (void)queue.try_pop(); });
+  CHECK(first > many);
+  CHECK(first < 7 * many);  // see it, pass it, count it, put its cell back
+  CHECK(steps_of([&] { (void)queue.try_pop(); }) < 10);
+  CHECK(steps_of([&] { (void)queue.try_push(0, nullptr); }) < 10);
 }
 
 TEST_CASE("lock-freedom: bounded_queue", "[queue][lock_freedom]") {
