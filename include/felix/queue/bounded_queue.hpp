@@ -41,8 +41,9 @@ class bounded_queue {
   template <class U = T>
     requires std::constructible_from<T, U>
   [[nodiscard("false: the queue is full, and the value was not pushed")]] bool try_push(U&& value) {
-    const auto cell = cells_.take_and_construct(std::forward<U>(value));
+    const auto cell = cells_.take();
     if (cell == cells_.none) return false;
+    cells_.construct(cell, std::forward<U>(value));
     ring_.push(cell);
     return true;
   }

@@ -84,12 +84,13 @@ class priority_queue {
   [[nodiscard("nothing: the queue is full, and the value was not pushed")]] std::optional<ticket> try_push(
       std::size_t level, U&& value) {
     assert(level < Levels && "felix::priority_queue: no such level; they count from 0");
-    auto cell = cells_.take_and_construct(std::forward<U>(value));
+    auto cell = cells_.take();
     if (cell == cells_.none) {
       pass_tombstones();  // and try again, even if it found none: another call may just have passed them
-      cell = cells_.take_and_construct(std::forward<U>(value));  // not moved from: there was no place
+      cell = cells_.take();
       if (cell == cells_.none) return std::nullopt;
     }
+    cells_.construct(cell, std::forward<U>(value));
     return ticket{rings_[level].ring.push(cell), level};
   }
 

@@ -90,11 +90,9 @@ class cell_pool {
                                         std::memory_order_seq_cst, std::memory_order_relaxed));
   }
 
-  /// A cell with a T in it, or none if nothing is free. If T's constructor throws, the cell is free again.
+  /// If T's constructor throws, the cell is free again.
   template <class U>
-  [[nodiscard]] index take_and_construct(U&& value) {
-    const index cell = take();
-    if (cell == none) return none;
+  void construct(index cell, U&& value) noexcept(std::is_nothrow_constructible_v<T, U>) {
     if constexpr (std::is_nothrow_constructible_v<T, U>) {
       std::construct_at(std::addressof(cells_[cell].value), std::forward<U>(value));
     } else {
@@ -105,7 +103,6 @@ class cell_pool {
         throw;
       }
     }
-    return cell;
   }
   [[nodiscard]] std::optional<T> move_out(index cell) noexcept {
     std::optional<T> value{std::move(cells_[cell].value)};
