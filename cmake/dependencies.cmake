@@ -35,15 +35,16 @@ macro(felix_find_example_dependencies)
   endif()
 endmacro()
 
-# Neither is needed: without Google Benchmark those benchmarks are not built that measure single operations, without
-# Boost's headers they have one peer less.
+# None is needed: without Google Benchmark those benchmarks are not built that measure single operations, without Boost's
+# headers or oneTBB they have one peer less.
 macro(felix_find_benchmark_dependencies)
   find_package(benchmark CONFIG QUIET)
   if(NOT benchmark_FOUND)
     message(STATUS "Google Benchmark was not found (Debian, Ubuntu: libbenchmark-dev): some benchmarks are not built")
   endif()
-  find_path(FELIX_BOOST_INCLUDE_DIR boost/asio.hpp DOC "Where Boost.Asio's headers are, a peer of the benchmarks")
+  find_path(FELIX_BOOST_INCLUDE_DIR boost/asio.hpp DOC "Where Boost's headers are: Asio and Lockfree, peers of the benchmarks")
   mark_as_advanced(FELIX_BOOST_INCLUDE_DIR)
+  find_package(TBB CONFIG QUIET)
 endmacro()
 
 # Catch2 2.13 and 3 differ in their include names only as far as we are concerned: tests/support/catch.hpp chooses.

@@ -40,7 +40,8 @@ END
   if [[ $1 == test ]]; then
     echo 'catch2                -           -                          Catch2'
     echo 'libbenchmark-dev      -           -                          Google Benchmark'
-    echo 'libboost-dev          -           -                          the headers of Boost.Asio'
+    echo 'libboost-dev          -           -                          the headers of Boost'
+    echo 'libtbb-dev            -           -                          oneTBB'
   fi
   if [[ $2 == *clang ]]; then
     echo 'clang-19              clang++-19  -                          clang 19 (as clang++-19)'

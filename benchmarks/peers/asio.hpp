@@ -4,7 +4,7 @@
 
 #include <benchmark/benchmark.h>
 
-#if defined(FELIX_BENCHMARKS_HAVE_ASIO)
+#if defined(FELIX_BENCHMARKS_HAVE_BOOST)
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
@@ -13,7 +13,7 @@
 
 namespace peers {
 
-#if defined(FELIX_BENCHMARKS_HAVE_ASIO) && defined(BOOST_ASIO_HAS_CO_AWAIT)
+#if defined(FELIX_BENCHMARKS_HAVE_BOOST) && defined(BOOST_ASIO_HAS_CO_AWAIT)
 
 [[gnu::noinline]] inline boost::asio::awaitable<int> asio_ready(int value) { co_return value; }
 
@@ -38,7 +38,7 @@ inline constexpr const char* asio_is_absent = nullptr;  // it is there
 
 inline void asio_ready_task(benchmark::State&) {}  // not measured
 
-#if defined(FELIX_BENCHMARKS_HAVE_ASIO)
+#if defined(FELIX_BENCHMARKS_HAVE_BOOST)
 inline constexpr const char* asio_is_absent =
     "Boost.Asio is absent: this version of it does not know this compiler's coroutines";
 #else

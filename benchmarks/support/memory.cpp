@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
@@ -18,24 +19,27 @@
 
 namespace {
 
-// Counted only in the child processes that measure memory, which have one thread: elsewhere the price is a branch.
+// Counted only in the child processes that measure memory: elsewhere the price is a branch.
 struct {
   bool on = false;
-  std::size_t now = 0, peak = 0;  // of blocks that were there before, the end is counted too: only differences are used
+  // Of blocks that were there before, the end is counted too: only differences are used. Exact while one thread runs.
+  std::atomic<std::size_t> now{0}, peak{0};
+  std::atomic<std::size_t> calls{0};  // exact in any case
 } counter;
 
 void* counted(void* memory, std::size_t bytes) {
   if (memory == nullptr) throw std::bad_alloc{};
   if (counter.on) {
-    counter.now += bytes;
-    if (counter.now > counter.peak) counter.peak = counter.now;
+    counter.calls.fetch_add(1, std::memory_order_relaxed);
+    const std::size_t now = counter.now.fetch_add(bytes, std::memory_order_relaxed) + bytes;
+    if (now > counter.peak.load(std::memory_order_relaxed)) counter.peak.store(now, std::memory_order_relaxed);
   }
   return memory;
 }
 
 // A size that was not passed is asked for, rounded up, when the block goes.
 void uncounted(void* memory, std::size_t bytes) noexcept {
-  if (counter.on && memory != nullptr) counter.now -= bytes;
+  if (counter.on && memory != nullptr) counter.now.fetch_sub(bytes, std::memory_order_relaxed);
   std::free(memory);
 }
 void uncounted(void* memory) noexcept { uncounted(memory, counter.on ? ::malloc_usable_size(memory) : 0); }
@@ -63,13 +67,14 @@ memory_use memory_use::now() {
   std::fclose(file);
   const struct mallinfo2 heap = ::mallinfo2();
   return {static_cast<double>(counter.now), static_cast<double>(heap.uordblks + heap.hblkhd),
-          static_cast<double>(pages) * static_cast<double>(::sysconf(_SC_PAGESIZE))};
+          static_cast<double>(pages) * static_cast<double>(::sysconf(_SC_PAGESIZE)),
+          static_cast<double>(counter.calls)};
 }
 
 memory_use memory_use::peak() {
   rusage usage{};
   ::getrusage(RUSAGE_SELF, &usage);
-  return {static_cast<double>(counter.peak), 0, static_cast<double>(usage.ru_maxrss) * 1024};
+  return {static_cast<double>(counter.peak), 0, static_cast<double>(usage.ru_maxrss) * 1024, 0};
 }
 
 void detail::run_in_a_process_of_its_own(void (*measure)(void*), void* result, std::size_t size) {

@@ -13,16 +13,17 @@ namespace bench {
 /// what was given back and is kept.
 struct memory_use {
   double requested = 0, heap = 0, resident = 0;
+  double allocations = 0;  // how often operator new was called so far; not counted by peak()
 
   static memory_use now();
   /// The highest so far. The C library keeps no such figure: `heap` is 0.
   static memory_use peak();
 
   friend memory_use operator-(const memory_use& a, const memory_use& b) noexcept {
-    return {a.requested - b.requested, a.heap - b.heap, a.resident - b.resident};
+    return {a.requested - b.requested, a.heap - b.heap, a.resident - b.resident, a.allocations - b.allocations};
   }
   [[nodiscard]] memory_use per(double count) const noexcept {
-    return {requested / count, heap / count, resident / count};
+    return {requested / count, heap / count, resident / count, allocations / count};
   }
   /// What somebody who looks for the worst would say.
   [[nodiscard]] double largest() const noexcept {

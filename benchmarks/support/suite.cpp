@@ -12,10 +12,14 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
+#include <cstddef>
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
 #include <future>
+#include <map>
+#include <random>
 #include <regex>
 #include <stdexcept>
 #include <string>
@@ -131,7 +135,7 @@ suite::suite(int argc, char** argv, std::string name, std::string about) : state
   for (int i = 0; i < argc; ++i) command += fmt::format("{}{}", i > 0 ? " " : "", argv[i]);
   s.written = {{"program", name},        {"command", command},           {"machine", machine()},
                {"compiler", compiler()}, {"repetitions", s.repetitions}, {"seconds", s.seconds}};
-  fmt::print("{}\n{}; {}\nCPU time per item: median, and the lowest and highest of {} repetitions\n", command,
+  fmt::print("{}\n{}; {}\nOf each figure the median, and the lowest and highest of {} repetitions\n", command,
              machine(), compiler(), s.repetitions);
   std::fflush(stdout);
 }
@@ -155,7 +159,7 @@ answers suite::measure(const std::string& question, const std::vector<alternativ
   benchmark::RunSpecifiedBenchmarks(&collected);
   benchmark::ClearRegisteredBenchmarks();
 
-  fmt::print("\n{}\n", question);
+  fmt::print("\n{}: CPU time per item\n", question);
   auto& json = state_->written["questions"].emplace_back();
   json["name"] = question;
   answers::samples measured;
@@ -169,6 +173,47 @@ answers suite::measure(const std::string& question, const std::vector<alternativ
   }
   std::fflush(stdout);
   return answers{std::move(measured)};
+}
+
+turns_taken suite::take_turns(const std::string& question, const std::string& what,
+                              const std::vector<contender>& contenders) {
+  if (!asks(question)) return {};
+  std::map<std::string, std::vector<turn>> turns;
+  std::vector<const contender*> order;
+  for (const contender& each : contenders) order.push_back(&each);
+  std::mt19937 random{20};
+  for (int i = 0; i < state_->repetitions; ++i) {
+    std::shuffle(order.begin(), order.end(), random);
+    for (const contender* each : order)
+      turns[each->name].push_back(each->run(std::chrono::duration<double>{state_->seconds}));
+  }
+
+  fmt::print("\n{}: {}\n  {:<24} {:>8} {:>17}   {:>8} {:>8} {:>8} {:>10}\n", question, what, "", "million/s", "",
+             "p50, ns", "p99", "p99.9", "longest");
+  auto& json = state_->written["questions"].emplace_back();
+  json["name"] = question;
+  json["time"] = what;
+  answers::samples per_item, p99_9;
+  for (const contender& each : contenders) {
+    std::vector<double>& times = per_item[each.name];
+    std::array<std::vector<double>, 4> latencies;
+    for (const turn& one : turns.at(each.name)) {
+      times.push_back(one.per_item);
+      for (std::size_t i = 0; i < latencies.size(); ++i) latencies[i].push_back(one.latency[i]);
+    }
+    const auto [lowest, highest] = std::minmax_element(times.begin(), times.end());
+    fmt::print("  {:<24} {:>9.2f} {:>16}   {:>8.0f} {:>8.0f} {:>8.0f} {:>10.0f}\n", each.name, 1e3 / median(times),
+               fmt::format("{:.2f} to {:.2f}", 1e3 / *highest, 1e3 / *lowest), median(latencies[0]),
+               median(latencies[1]), median(latencies[2]), median(latencies[3]));
+    json["nanoseconds"][each.name] = {
+        {"median", median(times)},
+        {"repetitions", times},
+        {"latency",
+         {{"p50", latencies[0]}, {"p99", latencies[1]}, {"p99.9", latencies[2]}, {"longest", latencies[3]}}}};
+    p99_9[each.name] = std::move(latencies[2]);
+  }
+  std::fflush(stdout);
+  return {answers{std::move(per_item)}, answers{std::move(p99_9)}};
 }
 
 void suite::goal(std::string name, bound limit, std::string unit, std::optional<estimate> measured) {

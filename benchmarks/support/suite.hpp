@@ -3,9 +3,11 @@
 #pragma once
 
 #include "support/estimate.hpp"
+#include "support/turn.hpp"
 
 #include <benchmark/benchmark.h>
 
+#include <chrono>
 #include <functional>
 #include <map>
 #include <memory>
@@ -24,7 +26,13 @@ struct alternative {
 /// Whose CPU time is measured.
 enum class clock : unsigned char { this_thread, whole_process };
 
-/// Nanoseconds of CPU time per item, by alternative and repetition.
+/// An alternative that has threads of its own, and measures itself for about so long.
+struct contender {
+  std::string name;
+  std::function<turn(std::chrono::duration<double>)> run;
+};
+
+/// Nanoseconds per item, or of a percentile of latency, by alternative and repetition.
 class answers {
  public:
   using samples = std::map<std::string, std::vector<double>>;
@@ -37,6 +45,10 @@ class answers {
 
  private:
   samples measured_;
+};
+
+struct turns_taken {
+  answers per_item, p99_9;
 };
 
 /// A program that measures with Google Benchmark.
@@ -56,6 +68,9 @@ class suite {
   [[nodiscard]] bool asks(const std::string& question) const;
   [[nodiscard]] answers measure(const std::string& question, const std::vector<alternative>& alternatives,
                                 clock cpu_time = clock::this_thread);
+  /// The contenders take turns, in another order each time. `what` says what a repetition's time is.
+  [[nodiscard]] turns_taken take_turns(const std::string& question, const std::string& what,
+                                       const std::vector<contender>& contenders);
   /// Nothing measured: no goal.
   void goal(std::string name, bound limit, std::string unit, std::optional<estimate> measured);
   /// Begins what is reported of a question that is not a matter of time.

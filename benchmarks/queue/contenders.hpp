@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: MIT
+// benchmarks: the queues that are compared, behind one interface.
+#pragma once
+
+#include "peers/priority_queues.hpp"
+#include "support/suite.hpp"
+#include "support/team.hpp"
+
+#include <felix/queue/priority_queue.hpp>
+
+#include <chrono>
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace contenders {
+
+inline constexpr std::size_t room = 1'024;
+
+class felix_queue {
+ public:
+  explicit felix_queue(std::size_t capacity) : queue_{capacity} {}
+  bool push(const peers::item& value) { return queue_.try_push(value.level, value).has_value(); }
+  bool pop(peers::item& value) {
+    const auto next = queue_.try_pop();
+    if (next) value = *next;
+    return next.has_value();
+  }
+
+ private:
+  felix::priority_queue<peers::item, peers::levels> queue_;
+};
+
+/// A turn of `Work`, which is called by each thread with a queue of that kind and itself.
+template <class Queue, class Work>
+bench::contender contender(std::string name, unsigned threads) {
+  return {std::move(name), [threads](std::chrono::duration<double> length) {
+            const auto queue = std::make_unique<Queue>(room);
+            return bench::run_team(threads, length, [&queue](bench::member& me) { Work::run(*queue, me); });
+          }};
+}
+
+template <class Work>
+std::vector<bench::contender> all(unsigned threads) {
+  return {
+      contender<felix_queue, Work>("felix", threads),
+      contender<peers::locked_deques, Work>("mutex_deques", threads),
+      contender<peers::locked_heap, Work>("mutex_priority_queue", threads),
+#if defined(FELIX_BENCHMARKS_HAVE_BOOST_LOCKFREE)
+      contender<peers::boost_queues, Work>("boost_lockfree", threads),
+#endif
+#if defined(FELIX_BENCHMARKS_HAVE_TBB)
+      contender<peers::tbb_heap, Work>("tbb", threads),
+#endif
+  };
+}
+
+/// What the figures of so many threads are.
+inline std::string what(unsigned threads) {
+  return threads == 1 ? "CPU time" : "wall-clock time, " + std::to_string(threads) + " threads";
+}
+
+inline void note_absent([[maybe_unused]] bench::suite& suite) {
+#if !defined(FELIX_BENCHMARKS_HAVE_BOOST_LOCKFREE)
+  suite.note("Boost.Lockfree is absent: its headers were not found (Debian: libboost-dev)");
+#endif
+#if !defined(FELIX_BENCHMARKS_HAVE_TBB)
+  suite.note("oneTBB is absent: it was not found (Debian: libtbb-dev)");
+#endif
+}
+
+}  // namespace contenders
