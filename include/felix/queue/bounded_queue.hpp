@@ -41,10 +41,11 @@ class bounded_queue {
   template <class U = T>
     requires std::constructible_from<T, U>
   [[nodiscard("false: the queue is full, and the value was not pushed")]] bool try_push(U&& value) {
+    const auto end = ring_.prepare_to_push();
     const auto cell = cells_.take();
     if (cell == cells_.none) return false;
     cells_.construct(cell, std::forward<U>(value));
-    ring_.push(cell);
+    ring_.push(cell, end);
     return true;
   }
 
@@ -53,6 +54,7 @@ class bounded_queue {
     for (;;) {
       auto front = ring_.front([](auto) noexcept {});  // nothing is cancelled here
       if (!front.live) return std::nullopt;
+      cells_.prepare_to_move_out(ring_.cell_of(front.word));
       if (const auto cell = ring_.take(front); cell != cells_.none) return cells_.move_out_and_put(cell);
     }
   }

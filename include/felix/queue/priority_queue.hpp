@@ -84,6 +84,8 @@ class priority_queue {
   [[nodiscard("nothing: the queue is full, and the value was not pushed")]] std::optional<ticket> try_push(
       std::size_t level, U&& value) {
     assert(level < Levels && "felix::priority_queue: no such level; they count from 0");
+    auto& ring = rings_[level].ring;
+    const auto end = ring.prepare_to_push();
     auto cell = cells_.take();
     if (cell == cells_.none) {
       pass_tombstones();  // and try again, even if it found none: another call may just have passed them
@@ -91,7 +93,7 @@ class priority_queue {
       if (cell == cells_.none) return std::nullopt;
     }
     cells_.construct(cell, std::forward<U>(value));
-    return ticket{rings_[level].ring.push(cell), level};
+    return ticket{ring.push(cell, end), level};
   }
 
   /// Nothing: empty.
@@ -113,6 +115,7 @@ class priority_queue {
         level = count == 1 && first != 0 ? 0 : level + 1;
         if (level == first && count > 1) ++level;
       }
+      if (front.live) cells_.prepare_to_move_out(rings_[level].ring.cell_of(front.word));
       const std::size_t before = front.live ? count : count - 1;
       bool still = true;
       for (std::size_t i = 0; i < before && still; ++i) still = rings_[empty[i].level].ring.unchanged(empty[i].seen);

@@ -21,6 +21,18 @@ namespace felix::inline v1::detail {
 // Not std::hardware_destructive_interference_size: g++ warns that it depends on -mtune, and a layout must not.
 inline constexpr std::size_t cache_line = 64;
 
+/// Fetches a cache line that is about to be read and then changed, as a whole and meanwhile: else the read brings a copy
+/// that the others share, and the change has to ask them again. A hint: it changes nothing.
+inline void prepare_to_change(const volatile void* place) noexcept {
+#if defined(__x86_64__)
+  // The builtin would do the first half only, unless one compiles for a processor that has this instruction for certain.
+  // Every one of 64 bits executes it, the oldest without an effect.
+  asm volatile("prefetchw %0" : : "m"(*static_cast<const volatile char*>(place)));
+#else
+  __builtin_prefetch(const_cast<const void*>(place), 1);
+#endif
+}
+
 using cell_index = std::uint32_t;
 inline constexpr cell_index no_cell = ~cell_index{0};
 
@@ -67,6 +79,7 @@ class cell_pool {
       std::uint64_t seen = top.load(std::memory_order_seq_cst);
       while ((seen & mask_) != 0) {
         const auto cell = static_cast<index>((seen & mask_) - 1);
+        prepare_to_change(&cells_[cell]);
         const std::uint64_t next = cells_[cell].next.load(std::memory_order_relaxed);  // stale: the exchange fails
         if (top.compare_exchange_weak(seen, (seen & ~mask_) | next, std::memory_order_seq_cst,
                                       std::memory_order_seq_cst))
@@ -104,6 +117,8 @@ class cell_pool {
       }
     }
   }
+  /// A hint: move_out_and_put comes soon.
+  void prepare_to_move_out(index cell) const noexcept { prepare_to_change(&cells_[cell]); }
   [[nodiscard]] std::optional<T> move_out(index cell) noexcept {
     std::optional<T> value{std::move(cells_[cell].value)};
     destroy(cell);
@@ -124,7 +139,8 @@ class cell_pool {
   }
 
  private:
-  static constexpr std::uint32_t puts_in_a_row = 16;
+  // More: a stack and its cells change their owner more seldom. Less: its bottom is reached more seldom.
+  static constexpr std::uint32_t puts_in_a_row = 32;
 
   struct place {
     place() noexcept {}

@@ -51,9 +51,14 @@ class slot_ring {
     tail_.at.store(first, std::memory_order_relaxed);
   }
 
-  /// Appends; the exchange of the slot is the linearization point.
-  position push(cell_index cell) noexcept {
-    position end = tail_.at.load(std::memory_order_acquire);
+  /// Where push shall look first for the end; says, too, that it comes soon.
+  [[nodiscard]] position prepare_to_push() const noexcept {
+    const position end = tail_.at.load(std::memory_order_acquire);
+    prepare_to_change(&slot_of(end));
+    return end;
+  }
+  /// Appends; the exchange of the slot is the linearization point. `end` is what prepare_to_push once gave.
+  position push(cell_index cell, position end) noexcept {
     std::uint64_t seen = slot_of(end).load(std::memory_order_seq_cst);
     for (;;) {
       const std::int64_t ahead = distance(seen, end);
