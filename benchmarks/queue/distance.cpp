@@ -4,6 +4,7 @@
 #include "questions.hpp"
 #include "support/processor.hpp"
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <string>
@@ -11,9 +12,9 @@
 
 namespace {
 
-/// Nanoseconds for a cache line to get from one processor to the other.
+/// Nanoseconds for a cache line to get from one processor to the other, if nobody comes between.
 double one_way() {
-  constexpr int rounds = 10'000;
+  constexpr int rounds = 1'000;
   alignas(64) std::atomic<int> ball{0};
   const auto play = [&ball](unsigned mine) {
     const bench::on_processor here{mine};
@@ -37,5 +38,7 @@ double one_way() {
 void questions::distance(bench::suite& suite, const std::string& when) {
   if (!suite.asks("distance")) return;
   suite.headline("distance: a cache line goes from the first processor to the second, " + when);
-  suite.report("one way, " + when, one_way(), "ns");
+  double best = one_way();
+  for (int i = 0; i < 50; ++i) best = std::min(best, one_way());
+  suite.report("one way, the best of 51, " + when, best, "ns");
 }

@@ -76,12 +76,10 @@ void questions::memory(bench::suite& suite) {
   if (!suite.asks("memory")) return;
   const auto [requested, allocations] = bench::in_a_process_of_its_own<measure>();
   suite.headline("memory: felix::priority_queue of 16-byte items on 4 levels");
-  suite.report("a place of 1,024, asked of operator new", requested / contenders::room, "bytes");
+  suite.report("a place of 1024, asked of operator new", requested / contenders::room, "bytes");
   for (const std::size_t capacity : {std::size_t{64}, contenders::room, std::size_t{65'536}}) {
     suite.report("a place of " + std::to_string(capacity) + ", by bytes()",
                  static_cast<double>(queue::bytes(capacity)) / static_cast<double>(capacity), "bytes");
   }
-  suite.goal("memory, asked of operator new / bytes()", bench::at_most{1}, "times",
-             bench::exactly(requested / static_cast<double>(queue::bytes(contenders::room))));
   suite.goal("memory, allocations in an operation", bench::at_most{0}, "calls", bench::exactly(allocations));
 }
