@@ -15,21 +15,29 @@
 #include <atomic>
 #include <chrono>
 #include <coroutine>
+#include <cstddef>
+#include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <thread>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
 using felix::request_priority;
 using namespace std::chrono_literals;
+using group = felix::priority_semaphore::group;
+constexpr auto low = request_priority::low, normal = request_priority::normal, high = request_priority::high,
+               urgent = request_priority::urgent;
 
 static_assert(!std::is_aggregate_v<felix::priority_semaphore::awaiter>, "g++ 12 would destroy it twice");
 static_assert(!std::is_aggregate_v<felix::priority_semaphore::permit>, "g++ 12 would destroy it twice");
 static_assert(!std::is_copy_constructible_v<felix::priority_semaphore::permit>);
 
-static felix::task<> enter(felix::priority_semaphore& slots, request_priority level, std::string name,
-                           std::string& entered, felix::event& leave) {
+template <class Slots>  // a semaphore, or a group of one
+static felix::task<> enter(Slots& slots, request_priority level, std::string name, std::string& entered,
+                           felix::event& leave) {
   const auto permit = co_await slots.acquire(level);
   entered += name;
   co_await leave;
@@ -109,6 +117,57 @@ TEST_CASE("priority_semaphore: a stopped waiter leaves at once, and its permit g
   CHECK(entered == "ac");
   CHECK(slots.in_use() == 0);
 }
+
+namespace {
+
+/// Coroutines that enter and stay until they are told to leave, by name.
+class crowd {
+ public:
+  explicit crowd(std::uint64_t seed = 0) : loop_{seed} {}
+  template <class Slots>
+  void come(Slots& to, std::string name, request_priority level = request_priority::normal) {
+    loop_.spawn(
+        stay(to, name, level, *this),
+        [this, name](felix::result<void> r) {
+          if (!r) entered += "(" + name + ")";
+        },
+        stops_[name].get_token());
+    loop_.poll();
+  }
+  void leave(const std::string& name) {
+    REQUIRE(inside_.erase(name) == 1);
+    loop_.poll();
+  }
+  void stop(const std::string& name) {
+    stops_[name].request_stop();
+    loop_.poll();
+  }
+  void poll() { loop_.poll(); }
+  std::string entered;  // names in order; in brackets, who was stopped
+
+ private:
+  template <class Slots>
+  static felix::task<> stay(Slots& to, std::string name, request_priority level, crowd& among) {
+    auto permit = co_await to.acquire(level);
+    among.entered += name;
+    among.inside_.emplace(name, std::move(permit));
+  }
+  std::map<std::string, felix::stop_source> stops_;
+  felix::simulated_loop loop_;
+  std::map<std::string, felix::priority_semaphore::permit> inside_;
+};
+
+std::string refusal(auto build) {
+  try {
+    build();
+  } catch (const felix::error& refused) {
+    CHECK(refused.code() == felix::errc::invalid_option);
+    return refused.what();
+  }
+  return "";
+}
+
+}  // namespace
 
 static felix::task<> hammer(felix::priority_semaphore& slots, std::atomic<int>& inside, std::atomic<int>& most,
                             int rounds) {
@@ -250,4 +309,370 @@ TEST_CASE("priority_semaphore: raced for in when_any and under a time limit no p
   CHECK(b.in_use() == 0);
   for (const auto level : {request_priority::low, request_priority::normal, request_priority::urgent})
     CHECK(a.waiting(level) + b.waiting(level) == 0);
+}
+
+TEST_CASE("priority_semaphore: a raised limit lets waiters in, in their order", "[async][priority_semaphore]") {
+  felix::priority_semaphore slots{1};
+  crowd all;
+  all.come(slots, "a");
+  all.come(slots, "b", low);
+  all.come(slots, "c");
+  all.come(slots, "d", high);
+  all.come(slots, "e");
+  slots.set_limit(3);
+  all.poll();
+  CHECK(all.entered.size() == 3);
+  CHECK(slots.status().waiting == std::array<std::size_t, 4>{1, 1, 0, 0});  // d and c have gone in
+  slots.set_limit(5);
+  all.poll();
+  CHECK(slots.in_use() == 5);
+  CHECK(slots.limit() == 5);
+}
+
+TEST_CASE("priority_semaphore: a lowered limit takes effect as permits come back", "[async][priority_semaphore]") {
+  felix::priority_semaphore slots{3};
+  crowd all;
+  for (const char* name : {"a", "b", "c", "d"}) all.come(slots, name);
+  slots.set_limit(1);
+  CHECK(slots.in_use() == 3);
+  all.leave("a");
+  all.leave("b");
+  CHECK(slots.in_use() == 1);
+  CHECK(all.entered == "abc");
+  all.leave("c");
+  CHECK(all.entered == "abcd");
+  all.come(slots, "e");
+  CHECK(slots.waiting(normal) == 1);
+  all.stop("e");
+  all.leave("d");
+  CHECK(slots.in_use() == 0);
+}
+
+TEST_CASE("priority_semaphore: a limit of 0 is refused and changes nothing", "[async][priority_semaphore]") {
+  felix::priority_semaphore slots{2};
+  CHECK(refusal([&] { slots.set_limit(0); }) ==
+        "priority_semaphore: 0 permits would let nobody through; use at least 1");
+  CHECK(slots.limit() == 2);
+}
+
+TEST_CASE("priority_semaphore: with a permit held back urgent starts at once", "[async][priority_semaphore]") {
+  felix::priority_semaphore slots{{.limit = 3, .held_back = 1}};
+  crowd all;
+  all.come(slots, "a", low);
+  all.come(slots, "b", high);
+  all.come(slots, "c", high);
+  CHECK(all.entered == "ab");
+  all.come(slots, "U", urgent);
+  CHECK(all.entered == "abU");
+  all.come(slots, "V", urgent);  // that was the last one
+  CHECK(all.entered == "abU");
+  all.leave("a");
+  CHECK(all.entered == "abUV");
+  all.leave("b");
+  CHECK(all.entered == "abUV");  // what comes back is kept for the next urgent one
+  CHECK(slots.in_use() == 2);
+  all.leave("U");
+  CHECK(all.entered == "abUVc");
+  all.leave("V");
+  all.leave("c");
+}
+
+TEST_CASE("priority_semaphore: permits are held back for the level that is asked and those above",
+          "[async][priority_semaphore]") {
+  felix::priority_semaphore slots{{.limit = 3, .held_back = 2, .held_back_for = high}};
+  crowd all;
+  all.come(slots, "a", normal);
+  all.come(slots, "b", normal);
+  all.come(slots, "H", high);
+  all.come(slots, "U", urgent);
+  CHECK(all.entered == "aHU");
+  all.stop("b");
+  for (const char* name : {"a", "H", "U"}) all.leave(name);
+}
+
+TEST_CASE("priority_semaphore: the last permit is never held back", "[async][priority_semaphore]") {
+  CHECK_THAT(refusal([] { felix::priority_semaphore{{.limit = 2, .held_back = 2}}; }),
+             Catch::Matchers::ContainsSubstring("2 of 2 permits held back"));
+  felix::priority_semaphore slots{{.limit = 3, .held_back = 2}};
+  crowd all;
+  all.come(slots, "a", low);
+  all.come(slots, "b", low);
+  slots.set_limit(1);
+  all.leave("a");
+  CHECK(all.entered == "ab");
+  all.leave("b");
+  slots.set_limit(3);  // and then it is held back again
+  all.come(slots, "c", low);
+  all.come(slots, "d", low);
+  CHECK(all.entered == "abc");
+  all.stop("d");
+  all.leave("c");
+}
+
+TEST_CASE("priority_semaphore: a group never exceeds its ceiling, and holds up nobody when it waits there",
+          "[async][priority_semaphore]") {
+  felix::priority_semaphore slots{4};
+  group team{slots, "team", {.ceiling = 2}};
+  crowd all;
+  for (const char* name : {"a", "b", "c", "d"}) all.come(team, name, urgent);
+  CHECK(all.entered == "ab");
+  CHECK(team.status().waiting_in_all() == 2);
+  all.come(slots, "x", low);
+  CHECK(all.entered == "abx");
+  slots.set_limit(8);
+  all.poll();
+  CHECK(all.entered == "abx");
+  all.leave("a");
+  CHECK(all.entered == "abxc");
+  all.stop("d");
+  for (const char* name : {"b", "c", "x"}) all.leave(name);
+}
+
+TEST_CASE("priority_semaphore: a permit that comes back may serve one and free another from a ceiling",
+          "[async][priority_semaphore]") {
+  felix::priority_semaphore slots{{.limit = 3, .held_back = 1}};
+  group team{slots, "team", {.ceiling = 1}};
+  group owed{slots, "owed", {.guaranteed = 1}};
+  crowd all;
+  all.come(team, "a", urgent);
+  all.come(slots, "b", low);
+  all.come(team, "c", urgent);  // waits at the ceiling, while a permit is held back
+  all.come(owed, "d", low);     // waits because it is held back
+  all.leave("a");               // d may go in now, and c too
+  CHECK(slots.in_use() == 3);
+  CHECK(slots.status().waiting_in_all() == 0);
+  for (const char* name : {"b", "c", "d"}) all.leave(name);
+}
+
+TEST_CASE("priority_semaphore: what a group does not use is lent and comes back first", "[async][priority_semaphore]") {
+  felix::priority_semaphore slots{3};
+  group a{slots, "a", {.guaranteed = 2}}, b{slots, "b", {.guaranteed = 1}};
+  crowd all;
+  for (const char* name : {"1", "2", "3"}) all.come(b, name);  // 2 of them lent
+  CHECK(all.entered == "123");
+  all.come(b, "4", urgent);
+  all.come(slots, "5", urgent);
+  for (const char* name : {"x", "y", "z"}) all.come(a, name, low);
+  all.leave("1");
+  all.leave("2");
+  CHECK(all.entered == "123xy");  // though they are low and came last
+  CHECK(a.status().in_use == 2);
+  all.leave("3");  // now b has none: its next one goes before 5, the urgent one of no group
+  CHECK(all.entered == "123xy4");
+  all.leave("4");  // b is owed one, but nobody of it waits
+  CHECK(all.entered == "123xy45");
+  all.leave("5");
+  CHECK(all.entered == "123xy45z");
+  for (const char* name : {"x", "y", "z"}) all.leave(name);
+}
+
+TEST_CASE("priority_semaphore: groups beside each other are served by level, then by arrival",
+          "[async][priority_semaphore]") {
+  felix::priority_semaphore slots{1};
+  group a{slots, "a"}, b{slots, "b"};
+  crowd all;
+  all.come(slots, "0");
+  all.come(b, "1");
+  all.come(a, "2");
+  all.come(slots, "3");
+  all.come(a, "4");
+  all.come(b, "5", high);
+  all.come(a, "6", low);
+  CHECK(slots.status().waiting == std::array<std::size_t, 4>{1, 4, 1, 0});
+  for (const char* name : {"0", "5", "1", "2", "3", "4", "6"}) all.leave(name);  // each is inside when it has to leave
+  CHECK(all.entered == "0512346");
+}
+
+TEST_CASE("priority_semaphore: of groups below their guarantee the one with the higher level goes first",
+          "[async][priority_semaphore]") {
+  felix::priority_semaphore slots{3};
+  group a{slots, "a", {.guaranteed = 2}}, b{slots, "b", {.guaranteed = 1}};
+  crowd all;
+  for (const char* name : {"0", "1", "2"}) all.come(slots, name);
+  slots.set_limit(1);  // below the sum of the guarantees: allowed
+  all.come(a, "a", low);
+  all.come(b, "b", low);
+  all.come(a, "A", normal);
+  all.come(slots, "3", urgent);
+  for (const char* name : {"0", "1", "2", "A", "a", "b", "3"}) all.leave(name);
+  CHECK(all.entered == "012Aab3");
+}
+
+TEST_CASE("priority_semaphore: shares that cannot be kept are refused, with what would do",
+          "[async][priority_semaphore]") {
+  felix::priority_semaphore slots{{.limit = 5, .held_back = 1}};
+  const group a{slots, "a", {.guaranteed = 1}};
+  CHECK(refusal([&] { group{slots, "b", {.guaranteed = 4}}; }) ==
+        "priority_semaphore: group 'b' asks for a guarantee of 4; of 5 permits 1 are guaranteed to others and 1 held "
+        "back: guarantee at most 3, or raise the limit");
+  for (int i = 0; i < 2; ++i) CHECK_NOTHROW(group{slots, "b", {.guaranteed = 3}});  // it ends: its share is free again
+  slots.set_limit(6);
+  CHECK_NOTHROW(group{slots, "b", {.guaranteed = 4}});
+  slots.set_limit(1);
+  CHECK_THAT(refusal([&] { group{slots, "b", {.guaranteed = 1}}; }),
+             Catch::Matchers::ContainsSubstring("at most 0"));  // 1 is guaranteed to a
+  CHECK_NOTHROW(group{slots, "b"});
+  CHECK_THAT(refusal([&] { group{slots, "b", {.ceiling = 0}}; }), Catch::Matchers::ContainsSubstring("ceiling of 0"));
+  CHECK_THAT(refusal([&] { group{slots, "b", {.guaranteed = 1, .ceiling = 0}}; }),
+             Catch::Matchers::ContainsSubstring("ceiling of 0"));
+  slots.set_limit(5);
+  CHECK_THAT(refusal([&] { group{slots, "b", {.guaranteed = 2, .ceiling = 1}}; }),
+             Catch::Matchers::ContainsSubstring("a guarantee of 2 and a ceiling of 1"));
+}
+
+TEST_CASE("priority_semaphore: a group tells its part, the semaphore the whole", "[async][priority_semaphore]") {
+  felix::priority_semaphore slots{2};
+  group team{slots, "team", {.guaranteed = 1, .ceiling = 3}};
+  CHECK(team.name() == "team");
+  CHECK(team.terms().guaranteed == 1);
+  CHECK(team.terms().ceiling == 3);
+  CHECK(&team.semaphore() == &slots);
+  crowd all;
+  all.come(slots, "a");
+  all.come(team, "b");
+  all.come(team, "c", high);
+  all.come(slots, "d", high);
+  CHECK(team.status().limit == 2);
+  CHECK(team.status().in_use == 1);
+  CHECK(team.status().waiting == std::array<std::size_t, 4>{0, 0, 1, 0});
+  CHECK(slots.status().in_use == 2);
+  CHECK(slots.status().waiting == std::array<std::size_t, 4>{0, 0, 2, 0});
+  CHECK(slots.waiting(high) == 2);
+  slots.set_limit(8);
+  all.poll();
+  CHECK(team.status().limit == 3);
+  for (const char* name : {"a", "b", "c", "d"}) all.leave(name);
+}
+
+/// A low one waits while each permit that comes back meets a new high one. How many of them went before it.
+static int passed_by_a_stream(felix::priority_semaphore_options options, int stream) {
+  felix::priority_semaphore slots{options};
+  crowd all;
+  all.come(slots, "<");
+  all.come(slots, "l", low);
+  std::string inside = "<";
+  int passed = 0;
+  for (; passed < stream && all.entered.find('l') == std::string::npos; ++passed) {
+    const std::string next = "h" + std::to_string(passed);
+    all.come(slots, next, high);
+    all.leave(inside);
+    if (all.entered.back() == 'l') break;
+    inside = next;
+  }
+  if (all.entered.back() == 'l') {
+    all.leave("l");
+    all.leave("h" + std::to_string(passed));
+  } else {
+    all.leave(inside);
+    all.leave("l");
+  }
+  return passed;
+}
+
+TEST_CASE("priority_semaphore: with aging N an endless stream of higher ones passes a waiter N times at most",
+          "[async][priority_semaphore]") {
+  CHECK(passed_by_a_stream({.limit = 1}, 100) == 100);  // strict
+  CHECK(passed_by_a_stream({.limit = 1, .aging = 1}, 100) == 1);
+  CHECK(passed_by_a_stream({.limit = 1, .aging = 15}, 100) == 15);
+}
+
+TEST_CASE("priority_semaphore: with aging each position is passed anew, so that urgent ones still get most",
+          "[async][priority_semaphore]") {
+  felix::priority_semaphore slots{{.limit = 1, .aging = 3}};
+  crowd all;
+  all.come(slots, "0");
+  for (const char* name : {"a", "b", "c"}) all.come(slots, name, low);
+  std::string urgents;
+  for (char name = 'A'; name <= 'L'; ++name) all.come(slots, std::string(1, name), urgent);
+  for (std::size_t i = 0; i < 16; ++i) all.leave(all.entered.substr(i, 1));
+  CHECK(all.entered == "0ABCaDEFbGHIcJKL");
+}
+
+TEST_CASE("priority_semaphore: with aging, those passed often enough go in the order in which they came",
+          "[async][priority_semaphore]") {
+  felix::priority_semaphore slots{{.limit = 1, .aging = 1}};
+  group team{slots, "team"};
+  crowd all;
+  all.come(slots, "0");
+  all.come(team, "a", low);
+  all.come(slots, "b", high);
+  all.come(slots, "c", low);
+  for (const char* name : {"U", "V"}) all.come(slots, name, urgent);
+  for (std::size_t i = 0; i < 6; ++i) all.leave(all.entered.substr(i, 1));
+  CHECK(all.entered == "0UabcV");  // c was passed by U as well, and by nobody later since
+}
+
+TEST_CASE("priority_semaphore: with aging only later ones count, and only who could have had the permit",
+          "[async][priority_semaphore]") {
+  felix::priority_semaphore slots{{.limit = 2, .held_back = 1, .aging = 1}};
+  group team{slots, "team", {.guaranteed = 1}};
+  crowd all;
+  all.come(slots, "0");
+  SECTION("earlier ones do not") {
+    for (const char* name : {"h", "i"}) all.come(slots, name, high);
+    all.come(slots, "l", low);
+    for (const char* name : {"0", "h", "i", "l"}) all.leave(name);
+    CHECK(all.entered == "0hil");
+  }
+  SECTION("what is held back does not") {
+    all.come(slots, "l", low);
+    for (const char* name : {"U", "V"}) {
+      all.come(slots, name, urgent);
+      all.leave(name);
+    }
+    all.come(slots, "W", urgent);  // takes what is held back; the next waits
+    all.come(slots, "X", urgent);
+    all.come(slots, "h", high);
+    all.leave("0");  // for X, and low could not have had it
+    all.leave("W");
+    all.leave("X");
+    for (const char* name : {"h", "l"}) all.leave(name);
+    CHECK(all.entered == "0UVWXhl");
+  }
+  SECTION("a guarantee does not") {
+    all.come(slots, "l", low);
+    all.come(team, "t", high);
+    all.come(slots, "h", high);
+    for (const char* name : {"0", "t", "h", "l"}) all.leave(name);
+    CHECK(all.entered == "0thl");
+  }
+}
+
+TEST_CASE("priority_semaphore: who comes to an empty level was passed by nobody yet", "[async][priority_semaphore]") {
+  felix::priority_semaphore slots{{.limit = 1, .aging = 1}};
+  crowd all;
+  all.come(slots, "0");
+  all.come(slots, "a", low);
+  all.come(slots, "U", urgent);
+  all.leave("0");
+  const bool stopped = GENERATE(true, false);
+  if (stopped) {
+    all.stop("a");
+    all.come(slots, "b", low);
+    all.come(slots, "V", urgent);
+    for (const char* name : {"U", "V", "b"}) all.leave(name);
+    CHECK(all.entered == "0U(a)Vb");
+  } else {
+    all.come(slots, "b", low);
+    all.stop("a");  // the level stays: what it was passed counts for the next one, who would else wait for ever
+    all.come(slots, "V", urgent);
+    for (const char* name : {"U", "b", "V"}) all.leave(name);
+    CHECK(all.entered == "0U(a)bV");
+  }
+}
+
+TEST_CASE("priority_semaphore: a stopped waiter of a group leaves, and its permit goes to the next",
+          "[async][priority_semaphore]") {
+  felix::priority_semaphore slots{1};
+  group team{slots, "team", {.guaranteed = 1}};
+  crowd all;
+  all.come(slots, "a");
+  all.come(team, "b");
+  all.come(slots, "c");
+  all.stop("b");
+  CHECK(all.entered == "a(b)");
+  CHECK(team.status().waiting_in_all() == 0);
+  all.leave("a");
+  CHECK(all.entered == "a(b)c");
+  all.leave("c");
 }

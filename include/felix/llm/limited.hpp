@@ -7,25 +7,11 @@
 #include <felix/llm/chat.hpp>
 #include <felix/llm/model.hpp>
 
-#include <array>
 #include <cstddef>
 #include <memory>
 #include <utility>
 
 namespace felix::inline v1 {
-
-/// What a limit looks like at one moment.
-struct limit_status {
-  std::size_t limit = 0;
-  std::size_t in_use = 0;
-  std::array<std::size_t, request_priority_levels> waiting = {};  ///< by request_priority
-
-  [[nodiscard]] std::size_t waiting_in_all() const noexcept {
-    std::size_t sum = 0;
-    for (const std::size_t level : waiting) sum += level;
-    return sum;
-  }
-};
 
 /// A model that has at most so many requests with `Inner` at once. The others wait here, where their priority counts:
 /// a freed slot goes to the highest, and within one to whoever came first.
@@ -47,12 +33,7 @@ class limited {
     co_return answer;
   }
 
-  [[nodiscard]] limit_status status() const noexcept {
-    limit_status now{.limit = slots_->limit(), .in_use = slots_->in_use()};
-    for (std::size_t i = 0; i < now.waiting.size(); ++i)
-      now.waiting[i] = slots_->waiting(static_cast<request_priority>(i));
-    return now;
-  }
+  [[nodiscard]] limit_status status() const noexcept { return slots_->status(); }
   [[nodiscard]] Inner& inner() noexcept { return inner_; }
 
  private:
