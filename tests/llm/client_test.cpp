@@ -68,6 +68,28 @@ TEST_CASE("client: at most max_concurrent_requests at the server, over real sock
   CHECK(server.snapshot().total_tokens == llm.usage_stats().tokens.total_tokens);
 }
 
+TEST_CASE("client: one limit for several clients, at one server and in what they tell", "[llm][client]") {
+  model_server::server server{{.slots = 64, .speed = 100}};
+  felix::event_loop loop;
+  felix::priority_semaphore slots{2};
+  felix::priority_semaphore::group team{slots, "team", {.ceiling = 1}};
+  felix::client one{loop, {.base_url = server.url(), .limit_by = felix::limit{slots}}};
+  felix::client two{loop, {.base_url = server.url(), .limit_by = felix::limit{team}}};
+  felix::client alone{loop, {.base_url = server.url(), .limit_by = felix::limit{{.limit = 3, .held_back = 1}}}};
+  std::vector<felix::task<felix::chat_response>> asked;
+  for (int i = 0; i < 20; ++i)
+    asked.push_back(
+        (i % 2 == 0 ? one : two).complete(chat_request{}.user("Topic: " + std::to_string(i)).max_tokens(20)));
+  CHECK(loop.run(felix::when_all(std::move(asked))).size() == 20);
+  CHECK(server.snapshot().max_in_flight == 2);
+  CHECK(one.usage_stats().slots.limit == 2);
+  CHECK(two.usage_stats().slots.limit == 1);
+  CHECK(one.usage_stats().shares_slots);
+  CHECK_FALSE(alone.usage_stats().shares_slots);
+  CHECK_THAT(fmt::format("{}", one.usage_stats()), ContainsSubstring("0 of 2 shared slots in use"));
+  CHECK_THAT(fmt::format("{}", alone.usage_stats()), ContainsSubstring("0 of 3 slots in use"));
+}
+
 TEST_CASE("client: urgent overtakes forty waiting low requests, over real sockets", "[llm][client]") {
   fault_server server{[](const felix::test::request&) { return felix::test::chat("ok"); }};
   felix::event_loop loop;

@@ -3,12 +3,19 @@
 
 #include <felix/async/nursery.hpp>
 #include <felix/async/simulated_loop.hpp>
+#include <felix/async/sleep.hpp>
+#include <felix/async/sync_wait.hpp>
 #include <felix/async/when_all.hpp>
 #include <felix/llm/scripted_model.hpp>
 #include "support/catch.hpp"
 
+#include <atomic>
 #include <chrono>
+#include <cstddef>
+#include <optional>
 #include <string>
+#include <thread>
+#include <utility>
 #include <vector>
 
 using namespace std::chrono_literals;
@@ -95,8 +102,156 @@ TEST_CASE("limited: a stop while waiting leaves the queue, and one in flight giv
   CHECK(script.requests().size() == 1);
 }
 
+TEST_CASE("limited: with 10,000 low requests waiting an urgent one waits for one service at most", "[llm][limited]") {
+  felix::simulated_loop loop;
+  felix::scripted_model script{loop};
+  script.on("").reply("ok").after(1s);
+  felix::priority_semaphore_options options{.limit = 4};
+  SECTION("it is next") {}
+  SECTION("it starts at once, when a slot is held back") { options.held_back = 1; }
+  const std::size_t held_back = options.held_back;
+  auto llm = felix::model_ref{script} | felix::limit{options};
+  std::size_t before_it = 0;
+  const auto ask = [](auto& model, felix::scripted_model& of,
+                      std::size_t& before) -> felix::task<felix::chat_response> {
+    co_await felix::sleep_for(100ms);  // the slots are at work
+    before = of.requests().size();
+    co_return co_await model.complete(chat_request{}.user("urgent").priority(request_priority::urgent));
+  };
+  std::chrono::nanoseconds waited{-1};
+  auto body = [&](felix::nursery& n) -> felix::task<void> {
+    for (int i = 0; i < 10'000; ++i) n.spawn(llm.complete(chat_request{}.user("low").priority(request_priority::low)));
+    const auto answer = co_await ask(llm, script, before_it);
+    waited = answer.timing().waited;
+  };
+  loop.run(felix::with_nursery(body));
+  CHECK(before_it == 4 - held_back);
+  CHECK(waited == (held_back == 0 ? 900ms : 0ms));  // what was left of a service that takes 1 s
+  REQUIRE(script.requests().size() == 10'001);
+  CHECK(script.requests()[before_it].messages()[0].content == "urgent");
+  CHECK(llm.status().in_use == 0);
+}
+
+TEST_CASE("limited: with aging a low request is not starved by an endless stream of urgent ones", "[llm][limited]") {
+  felix::simulated_loop loop;
+  felix::scripted_model script{loop};
+  script.on("").reply("ok").after(1s);
+  auto llm = felix::model_ref{script} | felix::limit{{.limit = 1, .aging = 5}};
+  const auto stream = [](auto& model) -> felix::task<void> {
+    for (int i = 0; i < 50; ++i) co_await model.complete(chat_request{}.user("u").priority(request_priority::urgent));
+  };
+  auto body = [&](felix::nursery& n) -> felix::task<void> {
+    for (int i = 0; i < 2; ++i) n.spawn(stream(llm));  // one in the slot, one waiting
+    n.spawn(llm.complete(chat_request{}.user("low").priority(request_priority::low)));
+    co_return;
+  };
+  loop.run(felix::with_nursery(body));
+  // The two that were there before, five later ones, then it.
+  REQUIRE(script.requests().size() == 101);
+  CHECK(script.requests()[7].messages()[0].content == "low");
+}
+
+TEST_CASE("limited: one limit of yours for several models", "[llm][limited]") {
+  felix::simulated_loop loop;
+  felix::scripted_model one{loop}, two{loop};
+  one.on("").reply("one").after(1s);
+  two.on("").reply("two").after(1s);
+  felix::priority_semaphore slots{3};
+  auto first = felix::model_ref{one} | felix::limit{slots};
+  auto second = felix::model_ref{two} | felix::limit{slots};
+  std::vector<felix::task<felix::chat_response>> asked;
+  for (int i = 0; i < 6; ++i) asked.push_back(first.complete(chat_request{}.user("x")));
+  for (int i = 0; i < 6; ++i) asked.push_back(second.complete(chat_request{}.user("x")));
+  auto body = [&](felix::nursery& n) -> felix::task<void> {
+    for (auto& each : asked) n.spawn(std::move(each));
+    CHECK(first.status().in_use == 3);
+    CHECK(second.status().in_use == 3);  // of all who share it
+    CHECK(second.status().waiting_in_all() == 9);
+    CHECK(&first.slots() == &slots);
+    co_return;
+  };
+  loop.run(felix::with_nursery(body));
+  CHECK(loop.now() == felix::simulated_loop::start + 4s);  // 12 requests, 3 at once
+  CHECK(one.max_in_flight() == 3);
+  CHECK(slots.in_use() == 0);
+}
+
+TEST_CASE("limited: groups of one limit keep their shares and lend what they do not use", "[llm][limited]") {
+  felix::simulated_loop loop;
+  felix::scripted_model of_team{loop}, of_batch{loop};
+  of_team.on("").reply("team").after(1s);
+  of_batch.on("").reply("batch").after(1s);
+  felix::priority_semaphore slots{4};
+  felix::priority_semaphore::group team{slots, "team", {.guaranteed = 2}}, batch{slots, "batch", {.ceiling = 3}};
+  auto for_team = felix::model_ref{of_team} | felix::limit{team};
+  auto for_batch = felix::model_ref{of_batch} | felix::limit{batch};
+  const auto ask_later = [](auto& model) -> felix::task<std::chrono::nanoseconds> {
+    co_await felix::sleep_for(500ms);
+    const auto answer = co_await model.complete(chat_request{}.user("x").priority(request_priority::low));
+    co_return answer.timing().waited;
+  };
+  std::chrono::nanoseconds waited{-1}, waited_too{-1};
+  auto body = [&](felix::nursery& n) -> felix::task<void> {
+    for (int i = 0; i < 20; ++i)
+      n.spawn(for_batch.complete(chat_request{}.user("x").priority(request_priority::urgent)));
+    CHECK(for_batch.status().in_use == 3);
+    CHECK(for_batch.status().limit == 3);
+    CHECK(for_batch.status().waiting_in_all() == 17);
+    CHECK(for_team.status().in_use == 0);
+    CHECK(for_team.status().limit == 4);
+    auto [a, b] = co_await felix::when_all(ask_later(for_team), ask_later(for_team));
+    waited = a;
+    waited_too = b;
+  };
+  loop.run(felix::with_nursery(body));
+  CHECK(waited + waited_too ==
+        500ms);  // one finds the slot above the ceiling, the other gets the first that comes back
+  CHECK(of_batch.max_in_flight() == 3);
+}
+
+TEST_CASE("limited: one limit for models on several threads", "[llm][limited]") {
+  felix::priority_semaphore slots{1};
+  std::optional<felix::priority_semaphore::permit> held{felix::sync_wait(slots.acquire())};
+  std::atomic<int> answered{0};
+  const auto ask = [&] {
+    felix::simulated_loop loop;  // nobody drives it: the answer comes at once
+    felix::scripted_model script{loop};
+    auto llm = felix::model_ref{script} | felix::limit{slots};
+    for (int i = 0; i < 100; ++i) {
+      felix::sync_wait(llm.complete(chat_request{}.user("x")));
+      ++answered;
+    }
+  };
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 3; ++i) threads.emplace_back(ask);
+  while (slots.waiting(request_priority::normal) < 3 && answered == 0) std::this_thread::yield();
+  CHECK(answered == 0);
+  held.reset();
+  for (auto& thread : threads) thread.join();
+  CHECK(answered == 300);
+  CHECK(slots.in_use() == 0);
+}
+
+TEST_CASE("limited: the limit can be changed while requests wait, and a moved stack keeps its own", "[llm][limited]") {
+  felix::simulated_loop loop;
+  felix::scripted_model script{loop};
+  script.on("").reply("ok").after(1s);
+  auto first = felix::model_ref{script} | felix::limit{1};
+  auto llm = std::move(first);
+  auto body = [&](felix::nursery& n) -> felix::task<void> {
+    for (int i = 0; i < 5; ++i) n.spawn(llm.complete(chat_request{}.user("x")));
+    CHECK(script.in_flight() == 1);
+    llm.slots().set_limit(4);
+    co_return;
+  };
+  loop.run(felix::with_nursery(body));
+  CHECK(script.max_in_flight() == 4);
+  CHECK(loop.now() == felix::simulated_loop::start + 2s);
+}
+
 TEST_CASE("limited: a limit of 0 is refused", "[llm][limited]") {
   felix::simulated_loop loop;
   felix::scripted_model script{loop};
   CHECK_THROWS_AS(felix::model_ref{script} | felix::limit{0}, felix::error);
+  CHECK_THROWS_AS((felix::model_ref{script} | felix::limit{{.limit = 1, .held_back = 1}}), felix::error);
 }

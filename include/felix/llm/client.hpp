@@ -18,6 +18,7 @@
 #include <cstdint>
 #include <functional>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -34,6 +35,10 @@ struct client_options {
   std::string model = "local-model";
   secret api_key = {};
   std::size_t max_concurrent_requests = 4;
+  /// Instead of max_concurrent_requests: a limit that this client shares with others, or one that can do more.
+  ///     felix::priority_semaphore slots{4};     // outlives the clients
+  ///     felix::client llm{loop, {.limit_by = felix::limit{slots}}};
+  std::optional<limit> limit_by = {};
   http_timeouts timeouts = {};
   std::function<void(const log_line&)> log = {};  ///< called on the coroutine's thread; must not throw
 };
@@ -45,7 +50,8 @@ struct client_usage {
   token_usage tokens = {};
   std::chrono::nanoseconds waited{0};  ///< in our queue, summed over the answers
   std::chrono::nanoseconds served{0};  ///< by the server, summed over the answers
-  limit_status slots = {};
+  limit_status slots = {};             ///< when shared, of all who share the limit, or its group
+  bool shares_slots = false;           ///< limit_by was given a limit, or a group, that others may use too
 };
 
 /// A server behind a limit on concurrent requests.
@@ -59,12 +65,13 @@ class client {
   /// Throws error (invalid_option) for a base_url that is not one and a limit of 0.
   explicit client(event_loop& loop, client_options options = {})
       : log_{std::move(options.log)},
+        shares_slots_{options.limit_by && options.limit_by->is_shared()},
         stack_{openai_model{loop,
                             {.base_url = std::move(options.base_url),
                              .model = std::move(options.model),
                              .api_key = std::move(options.api_key),
                              .timeouts = options.timeouts}} |
-               limit{options.max_concurrent_requests}} {}
+               (options.limit_by ? *options.limit_by : limit{options.max_concurrent_requests})} {}
   client(client&&) = delete;
 
   task<chat_response> complete(chat_request request) {
@@ -85,6 +92,7 @@ class client {
     std::scoped_lock lock{mutex_};
     client_usage now = usage_;
     now.slots = stack_.status();
+    now.shares_slots = shares_slots_;
     return now;
   }
   [[nodiscard]] const base_url& url() noexcept { return stack_.inner().url(); }
@@ -116,6 +124,7 @@ class client {
   }
 
   std::function<void(const log_line&)> log_;
+  const bool shares_slots_;
   mutable std::mutex mutex_;  // guards usage_
   client_usage usage_;
   limited<openai_model> stack_;
@@ -137,11 +146,11 @@ struct fmt::formatter<felix::client_usage> {
     const auto answered = usage.requests - usage.failed;
     return fmt::format_to(
         context.out(),
-        "{} requests, {} failed, {} tokens ({} prompt, {} answer); {} of {} slots in use, {} waiting; "
+        "{} requests, {} failed, {} tokens ({} prompt, {} answer); {} of {} {}slots in use, {} waiting; "
         "mean wait {:.2f} s, mean answer {:.2f} s",
         usage.requests, usage.failed, usage.tokens.total_tokens, usage.tokens.prompt_tokens,
-        usage.tokens.completion_tokens, usage.slots.in_use, usage.slots.limit, usage.slots.waiting_in_all(),
-        answered != 0 ? seconds(usage.waited) / static_cast<double>(answered) : 0.0,
+        usage.tokens.completion_tokens, usage.slots.in_use, usage.slots.limit, usage.shares_slots ? "shared " : "",
+        usage.slots.waiting_in_all(), answered != 0 ? seconds(usage.waited) / static_cast<double>(answered) : 0.0,
         answered != 0 ? seconds(usage.served) / static_cast<double>(answered) : 0.0);
   }
 };
