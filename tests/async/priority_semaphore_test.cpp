@@ -508,7 +508,11 @@ TEST_CASE("priority_semaphore: shares that cannot be kept are refused, with what
   for (int i = 0; i < 2; ++i) CHECK_NOTHROW(group{slots, "b", {.guaranteed = 3}});  // it ends: its share is free again
   slots.set_limit(6);
   CHECK_NOTHROW(group{slots, "b", {.guaranteed = 4}});
-  slots.set_limit(1);
+  {
+    const group most{slots, "most", {.guaranteed = 4}};
+    slots.set_limit(1);  // 5 are guaranteed: nothing is left, and not less than that
+    CHECK_THAT(refusal([&] { group{slots, "b", {.guaranteed = 1}}; }), Catch::Matchers::ContainsSubstring("at most 0"));
+  }
   CHECK_THAT(refusal([&] { group{slots, "b", {.guaranteed = 1}}; }),
              Catch::Matchers::ContainsSubstring("at most 0"));  // 1 is guaranteed to a
   CHECK_NOTHROW(group{slots, "b"});
