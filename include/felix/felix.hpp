@@ -23,6 +23,7 @@
 #include <felix/async/mutex.hpp>
 #include <felix/async/nursery.hpp>
 #include <felix/async/posted_call.hpp>
+#include <felix/async/priority_channel.hpp>
 #include <felix/async/priority_semaphore.hpp>
 #include <felix/async/scheduler.hpp>
 #include <felix/async/semaphore.hpp>
