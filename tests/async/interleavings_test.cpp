@@ -10,6 +10,7 @@
 #include <felix/async/event.hpp>
 #include <felix/async/mutex.hpp>
 #include <felix/async/nursery.hpp>
+#include <felix/async/priority_channel.hpp>
 #include <felix/async/priority_semaphore.hpp>
 #include <felix/async/semaphore.hpp>
 #include <felix/async/sleep.hpp>
@@ -43,9 +44,22 @@ using felix::task;
 using time_point = felix::scheduler::time_point;
 
 /// What a coroutine waits for. The ones before `task` end by themselves or by a stop, the others by what is in them.
-enum class wait : unsigned char { event, semaphore, mutex, permit, send, receive, sleep, yield, task, scope };
-constexpr std::array<std::string_view, 10> wait_names{"event",   "semaphore", "mutex", "permit", "send",
-                                                      "receive", "sleep",     "yield", "task",   "scope"};
+enum class wait : unsigned char {
+  event,
+  semaphore,
+  mutex,
+  permit,
+  send,
+  receive,
+  push,
+  pop,
+  sleep,
+  yield,
+  task,
+  scope
+};
+constexpr std::array<std::string_view, 12> wait_names{"event", "semaphore", "mutex", "permit", "send", "receive",
+                                                      "push",  "pop",       "sleep", "yield",  "task", "scope"};
 enum class outcome : unsigned char { passed, cancelled, failed };
 constexpr std::array<std::string_view, 3> outcome_names{"passed", "cancelled", "failed"};
 
@@ -139,6 +153,9 @@ class world {
   int next_number = 1;
   int sum_sent = 0;
   int sum_received = 0;
+  felix::priority_channel<int, 3> jobs{1};
+  int sum_pushed = 0;
+  int sum_popped = 0;
   felix::simulated_loop loop;  // dies first
 
  private:
@@ -324,6 +341,22 @@ task<void> receive_number(world& w) {
   w.sum_received += number.value_or(0);
 }
 
+task<void> push_job(world& w) {
+  const living here{w};
+  for (std::size_t more = 1 + w.draw(2); more > 0; --more) {  // so that pushes wait as often as pops
+    const int number = w.next_number++;
+    const bool accepted = co_await watch(w, wait::push, w.jobs.push(w.draw(w.jobs.levels()), number));
+    if (accepted) w.sum_pushed += number;
+  }
+}
+
+task<void> pop_job(world& w) {
+  const living here{w};
+  const auto number = co_await watch(w, wait::pop, w.jobs.pop());
+  w.check(number || w.closing, "the priority_channel ended before it was closed");
+  w.sum_popped += number.value_or(0);
+}
+
 task<void> stop_somebody(world& w) {
   const living here{w};
   if (w.draw(3) == 0) w.stop_root(w.roots[w.draw(w.roots.size())]);
@@ -339,9 +372,10 @@ task<void> fail(world& w) {
 // A new primitive: add what a coroutine does with it here, and its wait above. Who holds a thing while it waits for
 // another takes them in the order mutex, semaphore, permit.
 constexpr std::array leaves{
-    &send_number, &send_number, &receive_number, &receive_number, &pause,       &pause,          &pass_event,
-    &pass_event,  &pulse_event, &hold_permit,    &hold_permit,    &hold_permit, &hold_semaphore, &hold_semaphore,
-    &hold_mutex,  &hold_mutex,  &hold_semaphore, &stop_somebody,  &fail};
+    &push_job,       &push_job,    &pop_job,        &pop_job,        &send_number, &send_number, &receive_number,
+    &receive_number, &pause,       &pause,          &pass_event,     &pass_event,  &pulse_event, &hold_permit,
+    &hold_permit,    &hold_permit, &hold_semaphore, &hold_semaphore, &hold_mutex,  &hold_mutex,  &hold_semaphore,
+    &stop_somebody,  &fail};
 
 // The branches: a tree of scopes.
 
@@ -522,6 +556,7 @@ task<void> conduct(world& w, ending how) {
   w.closing = true;
   if (how == ending::by_shut_down) co_return;
   w.numbers.close();
+  w.jobs.close();
   w.opened.set();
   if (--w.roots_left == 0) w.all_done.set();
   co_await watch(w, wait::event, w.all_done);
@@ -554,6 +589,8 @@ history play(std::uint64_t seed) {
   w.check(w.alive == 0, "a local or a parameter was not destroyed, or twice");
   while (const auto left = w.numbers.try_receive()) w.sum_received += *left;
   w.check(w.sum_sent == w.sum_received, "the channel lost a value, or made one");
+  while (const auto left = w.jobs.try_pop()) w.sum_popped += *left;
+  w.check(w.sum_pushed == w.sum_popped, "the priority_channel lost a value, or made one");
   w.check(w.semaphore.available() == world::permits, "the semaphore lost a permit, or made one");
   w.check(!w.mutex.is_locked(), "the mutex is still locked");
   w.check(w.slots.in_use() == 0, "the priority_semaphore lost a permit, or made one");

@@ -12,6 +12,7 @@
 #include <felix/async/event.hpp>
 #include <felix/async/mutex.hpp>
 #include <felix/async/nursery.hpp>
+#include <felix/async/priority_channel.hpp>
 #include <felix/async/priority_semaphore.hpp>
 #include <felix/async/semaphore.hpp>
 #include <felix/async/sleep.hpp>
@@ -205,6 +206,45 @@ class send_duel final : public duel {
   felix::channel<std::string> texts_{0};
   bool refused_ = false;
   std::optional<std::string> received_;
+};
+
+class pop_duel final : public duel {
+ public:
+  pop_duel() : duel{"priority_channel, pop"} {}
+  task<void> wait(stage) override { popped_ = co_await texts_.pop(); }
+  void complete(stage) override { pushed_ = texts_.try_push(1, std::string(40, 'p')); }
+  bool settle(bool completed) override {
+    if (!completed) popped_ = texts_.try_pop();
+    return std::exchange(pushed_, false) && std::exchange(popped_, {}) == std::string(40, 'p');
+  }
+
+ private:
+  felix::priority_channel<std::string, 2> texts_{1};
+  bool pushed_ = false;
+  std::optional<std::string> popped_;
+};
+
+/// Waits for the place of another value.
+class push_duel final : public duel {
+ public:
+  push_duel() : duel{"priority_channel, push"} { fill(); }
+  task<void> wait(stage) override {
+    const bool accepted = co_await texts_.push(0, std::string(40, 'q'));
+    refused_ = !accepted;
+  }
+  void complete(stage) override { popped_ = texts_.try_pop(); }
+  bool settle(bool completed) override {
+    const bool right = !refused_ && std::exchange(popped_, {}) == std::string(40, '-') &&
+                       texts_.try_pop().has_value() == completed && texts_.size_approx() == 0;
+    fill();
+    return right;
+  }
+
+ private:
+  void fill() { refused_ = !texts_.try_push(1, std::string(40, '-')); }
+  felix::priority_channel<std::string, 2> texts_{1};
+  bool refused_ = false;
+  std::optional<std::string> popped_;
 };
 
 /// A user's own callback on the token: once it is destroyed, it has not begun or has ended. Plain numbers, so that
@@ -661,6 +701,8 @@ TEST_CASE("stop races: a stop and a completion from two threads, and each side w
   duels.push_back(std::make_unique<permit_duel>());
   duels.push_back(std::make_unique<receive_duel>());
   duels.push_back(std::make_unique<send_duel>());
+  duels.push_back(std::make_unique<pop_duel>());
+  duels.push_back(std::make_unique<push_duel>());
   duels.push_back(std::make_unique<callback_duel>());
   duels.push_back(std::make_unique<sleep_duel>());
   duels.push_back(std::make_unique<time_up_duel>());
