@@ -110,7 +110,7 @@ class priority_channel {
   //   Take the last one: no put comes after it, so a stack of free cells that it saw empty stays so; if it finds no cell,
   //   those that were free have gone to pushes that put none back, and all are in the queue. It is full, and the next pop
   //   is a put.
-  // The flags are cleared under the mutex by whoever empties a list; somebody who sees an old one takes the mutex in vain.
+  // A flag may stay when its list has become empty: whoever sees it takes the mutex in vain, and clears it.
   //
   // Why the end is the end. A push that has seen an open channel may still be at it after close(); so it looks again
   // afterwards. Pops tell the end only under the mutex, after they have found the queue empty there; they mark it
@@ -215,14 +215,9 @@ class priority_channel {
     return waits;
   }
   void cancel(push_awaiter& waiter) {
-    waiter.withdraw(mutex_, pushers_[waiter.level_], [this] {
-      --pushers_waiting_;
-      publish();
-    });
+    waiter.withdraw(mutex_, pushers_[waiter.level_], [this] { --pushers_waiting_; });
   }
-  void cancel(pop_awaiter& waiter) {
-    waiter.withdraw(mutex_, poppers_, [this] { publish(); });
-  }
+  void cancel(pop_awaiter& waiter) { waiter.withdraw(mutex_, poppers_); }
 
   /// For those who wait, all that can be done now. Gives the state after it.
   flags serve() {
@@ -252,7 +247,7 @@ class priority_channel {
     while (work_item* const each = served.pop_front()) static_cast<detail::waiter*>(each)->post();
   }
 
-  /// Under the mutex, after whatever changes what the flags say.
+  /// Under the mutex.
   void publish() noexcept {
     const flags now = (closed_ ? closed : 0) | (ended_ ? ended : 0) | (poppers_.empty() ? 0 : poppers_wait) |
                       (pushers_waiting_ == 0 ? 0 : pushers_wait);
