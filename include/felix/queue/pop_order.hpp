@@ -32,12 +32,12 @@ struct strict_order {
 /// before it in its level is taken, at the latest, by the (i + 1) * (N + 1)-th pop that begins after its push returned.
 /// For each of these i + 1 positions it waits for at most N pops of other levels. The other pops are strict.
 ///     felix::priority_queue<job, 4, felix::aging_order<15>> queue{1024};   // 3 pops in 16 begin with level 1, 2 or 3
-/// It serves up to N + 2 levels. A pop that has begun and not yet returned
-/// counts as begun: a thread that stops in there leaves its turn to the next one, N + 1 pops later.
+/// It serves up to N + 1 levels: then each has every (N + 1)-th pop, the first one too. A pop that has begun and not yet
+/// returned counts as begun: a thread that stops in there leaves its turn to the next one, N + 1 pops later.
 template <std::size_t N>
 class aging_order {
  public:
-  static constexpr std::size_t max_levels = N + 2;  // one turn in N + 1 for each but the first
+  static constexpr std::size_t max_levels = N + 1;  // a turn in N + 1 for each
 
   [[nodiscard]] std::size_t first_level(std::size_t levels) noexcept {
     // relaxed: it guards nothing; the pops have one order because each is a read-modify-write of the same word.

@@ -56,7 +56,7 @@ class priority_queue {
   static_assert(Levels >= 1 && Levels <= 64,
                 "felix::priority_queue: 1 to 64 levels; map deadlines or costs to them with key_levels.hpp");
   static_assert(detail::serves<Order, Levels>,
-                "felix::priority_queue: its Order serves fewer levels (Order::max_levels); aging_order<N> up to N + 2");
+                "felix::priority_queue: its Order serves fewer levels (Order::max_levels); aging_order<N> up to N + 1");
 
  public:
   /// Names one pushed value for ever: it is never given to another one (positions wrap at 2^62).

@@ -77,8 +77,8 @@ class slot_ring {
   }
 
   /// The front, as it is at the last load in here. Not live: the level is empty at that moment, because all below
-  /// view.at are consumed and view.at is not filled. Tombstones in front are passed: `release` gets each one's cell, or none while its canceller
-  /// still moves the content out.
+  /// view.at are consumed and view.at is not filled. Tombstones in front are passed: `release` gets each one's cell, or
+  /// none while its canceller still moves the content out.
   template <class Release>
   view front(Release release) noexcept {
     const position begun = head_.at.load(std::memory_order_acquire);
