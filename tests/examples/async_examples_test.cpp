@@ -35,4 +35,26 @@ TEST_CASE("simulated_time: what is no seed is refused", "[examples][simulated_ti
   CHECK_THAT(wrong.err(), ContainsSubstring("usage: simulated_time [SEED]"));
 }
 
+TEST_CASE("work_queue: the most urgent goes first, and all work is done", "[examples][work_queue]") {
+  felix::test::program queue{FELIX_WORK_QUEUE, {}};
+  CHECK(queue.wait() == 0);
+  CHECK(queue.err().empty());
+  CHECK(queue.out() ==
+        "called off: a cake\n"
+        "next: bread, the customer waits\n"
+        "next: rolls for tomorrow\n"
+        "due in 15 minutes: rolls\n"
+        "due in 40 minutes: rye bread\n"
+        "due in 90 minutes: a wedding cake\n"
+        "two workers found that the sum is 500500\n");
+}
+
+TEST_CASE("shared_limit: shares, a ceiling, and an urgent request that does not wait", "[examples][shared_limit]") {
+  felix::test::program shared{FELIX_SHARED_LIMIT, {}};
+  CHECK(shared.wait() == 0);
+  CHECK(shared.err().empty());
+  CHECK_THAT(shared.out(), ContainsSubstring("1.5 s: an urgent question\n"));
+  CHECK_THAT(shared.out(), ContainsSubstring("at most 4 at once\n"));
+}
+
 #endif
