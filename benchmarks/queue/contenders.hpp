@@ -10,6 +10,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdlib>
 #include <memory>
 #include <string>
 #include <vector>
@@ -32,11 +33,14 @@ class felix_queue {
   felix::priority_queue<peers::item, peers::levels> queue_;
 };
 
-/// A turn of `Work`, which is called by each thread with a queue of that kind and itself.
+/// A turn of `Work`, which is called by each thread with a queue of that kind and itself. `Work::inside` is how many
+/// items, of all levels, are in the queue at the beginning.
 template <class Queue, class Work>
 bench::contender contender(std::string name, unsigned threads) {
   return {std::move(name), [threads](std::chrono::duration<double> length) {
             const auto queue = std::make_unique<Queue>(room);
+            for (std::size_t i = 0; i < Work::inside; ++i)
+              if (!queue->push({i % peers::levels, i})) std::abort();
             return bench::run_team(threads, length, [&queue](bench::member& me) { Work::run(*queue, me); });
           }};
 }

@@ -5,10 +5,13 @@
 
 #include <fmt/core.h>
 
+#include <cstddef>
+
 namespace {
 
 /// 64 times push, push, pop; then the 64 that are left are popped.
 struct push_heavy {
+  static constexpr std::size_t inside = 0;
   template <class Queue>
   static void run(Queue& queue, bench::member& me) {
     peers::item value{0, me.number()};
@@ -27,6 +30,7 @@ struct push_heavy {
 
 /// One push, four pops.
 struct pop_heavy {
+  static constexpr std::size_t inside = 0;
   template <class Queue>
   static void run(Queue& queue, bench::member& me) {
     peers::item value{0, me.number()};

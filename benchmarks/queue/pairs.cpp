@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: MIT
-// Each thread pushes and then pops: how fast is that, and how long does the pair of them take at most?
+// Each thread pushes and then pops, and half a room of others is in all the time, as it is where more comes than can be
+// served: how fast is that, and how long does the pair of them take at most?
 #include "contenders.hpp"
 #include "questions.hpp"
 
 #include <fmt/core.h>
 
+#include <cstddef>
 #include <string>
 
 namespace {
 
 struct pair {
+  static constexpr std::size_t inside = contenders::room / 2;
   template <class Queue>
   static void run(Queue& queue, bench::member& me) {
     me.repeat([&]() -> unsigned {

@@ -5,11 +5,13 @@
 
 #include <fmt/core.h>
 
+#include <cstddef>
 #include <string>
 
 namespace {
 
 struct split {
+  static constexpr std::size_t inside = 0;
   template <class Queue>
   static void run(Queue& queue, bench::member& me) {
     const auto tried = [&me](bool succeeded) -> unsigned {
