@@ -120,6 +120,26 @@ felix::task<void> pop_made(channel_of_made& from, std::string& outcome) {
 
 }  // namespace
 
+TEST_CASE("priority_channel: a level computed from the value in the same call is of the value as it was",
+          "[async][priority_channel]") {
+  using boxed = felix::priority_channel<std::unique_ptr<int>, 2>;
+  struct sender {
+    static felix::task<void> send(boxed& to) {
+      auto value = std::make_unique<int>(1);
+      const auto level_of_it = [](const std::unique_ptr<int>& of) { return std::size_t{of == nullptr ? 1u : 0u}; };
+      const bool accepted = co_await to.push(level_of_it(value), std::move(value));
+      CHECK(accepted);
+    }
+  };
+  boxed channel{2};
+  felix::sync_wait(sender::send(channel));
+  CHECK(channel.size_approx(0) == 1);
+}
+
+TEST_CASE("priority_channel: a capacity that cannot be is refused in its name", "[async][priority_channel]") {
+  CHECK_THROWS_WITH(channel_of_ints{0}, Catch::Matchers::ContainsSubstring("priority_channel: a capacity is from 1"));
+}
+
 TEST_CASE("priority_channel: by level, and within a level in the order of the pushes", "[async][priority_channel]") {
   const auto seed = GENERATE(range(std::uint64_t{0}, std::uint64_t{16}));
   CAPTURE(seed);

@@ -393,6 +393,8 @@ TEST_CASE("priority_semaphore: permits are held back for the level that is asked
 TEST_CASE("priority_semaphore: the last permit is never held back", "[async][priority_semaphore]") {
   CHECK_THAT(refusal([] { felix::priority_semaphore{{.limit = 2, .held_back = 2}}; }),
              Catch::Matchers::ContainsSubstring("2 of 2 permits held back"));
+  CHECK_THAT(refusal([] { felix::priority_semaphore{{.limit = 2, .held_back = 1, .held_back_for = low}}; }),
+             Catch::Matchers::ContainsSubstring("held back from nobody"));
   felix::priority_semaphore slots{{.limit = 3, .held_back = 2}};
   crowd all;
   all.come(slots, "a", low);

@@ -47,7 +47,7 @@ TEST_CASE("bounded_queue: a capacity that it cannot have is refused", "[queue][b
     try {
       felix::bounded_queue<int> queue{capacity};
     } catch (const felix::error& failure) {
-      CHECK(std::string{failure.what()}.find("felix::bounded_queue: a capacity is from 1 to 16777215, not ") == 0);
+      CHECK(std::string{failure.what()}.find("bounded_queue: a capacity is from 1 to 16777215, not ") == 0);
       return failure.code() == felix::errc::invalid_option;
     }
     return false;

@@ -41,6 +41,21 @@ TEST_CASE("even_levels: of time points, and of numbers at the end of their range
   CHECK(wide(std::numeric_limits<std::uint64_t>::max()) == 1);
 }
 
+TEST_CASE("even_levels: from the least key to the greatest", "[queue][key_levels]") {
+  using limits = std::numeric_limits<int>;
+  const felix::even_levels<8, int> number{limits::min(), limits::max()};
+  CHECK(number(limits::min()) == 0);
+  CHECK(number(-2) == 0);
+  CHECK(number(-1) == 1);
+  CHECK(number(limits::max()) == 2);
+  CHECK(felix::even_levels<8, int>{-2'000'000'000, 1000}(2'000'000'000) == 7);
+  CHECK(felix::even_levels<8, signed char>{-128, 1}(127) == 7);
+  CHECK(felix::even_levels<4, milliseconds>{-5s, 1s}(milliseconds::max()) == 3);
+  CHECK(felix::even_levels<4, time_point>{time_point::min(), 1s}(time_point::max()) == 3);
+  CHECK(felix::even_levels<4, std::chrono::duration<double>>{-5s, 1s}(-3.5s) == 1);
+  CHECK(felix::even_levels<1, int>{0, 1}(5) == 0);
+}
+
 TEST_CASE("doubling_levels: each level is as wide as all before it", "[queue][key_levels]") {
   const felix::doubling_levels<5, int> level{10};
   for (int amount = -5; amount < 400; ++amount) {

@@ -87,7 +87,7 @@ TEST_CASE("priority_queue: a capacity that it cannot have is refused", "[queue][
     } catch (const felix::error& failure) {
       CHECK(failure.code() == felix::errc::invalid_option);
       CHECK(std::string{failure.what()} ==
-            "felix::priority_queue: a capacity is from 1 to 16777215, not " + std::to_string(capacity));
+            "priority_queue: a capacity is from 1 to 16777215, not " + std::to_string(capacity));
     }
   }
 }

@@ -29,6 +29,8 @@ namespace felix::inline v1 {
 ///           sent, or stays in the channel.
 /// Lifetime: outlives its waiters; values that nobody received are destroyed with it.
 /// Cost:     memory for all values at construction, none later; one lock a call, O(1).
+/// See:      priority_channel<T, 1>, which takes no lock while nobody waits: with room for many values, and sender and
+///           receiver on threads of their own, it is the faster one; on one loop, this is.
 template <class T>
 class channel {
   static_assert(std::is_object_v<T> && std::is_nothrow_move_constructible_v<T>,

@@ -41,6 +41,7 @@ namespace felix::inline v1 {
 /// Cost:     the queue's own, lock-free, and two loads of a word that seldom changes, as long as nobody waits on the other
 ///           side; a call that has to wait, or that others wait for, takes a mutex. Memory for all values at construction,
 ///           none later.
+/// g++ 12:   a T that is an aggregate gets a name before it is pushed, as in every `co_await` (README, "g++ 12").
 /// See:      channel, for values of one level and for a capacity of 0; queue/key_levels.hpp for deadlines and costs.
 template <class T, std::size_t Levels, pop_order Order = strict_order>
 class priority_channel {
@@ -52,7 +53,7 @@ class priority_channel {
   class push_awaiter;
   class pop_awaiter;
 
-  explicit priority_channel(std::size_t capacity) : queue_{capacity} {}
+  explicit priority_channel(std::size_t capacity) : queue_{capacity, "priority_channel"} {}
   priority_channel(priority_channel&&) = delete;
   ~priority_channel() {
     assert(pushers_waiting_ == 0 && poppers_.empty() &&
@@ -60,9 +61,12 @@ class priority_channel {
   }
 
   /// Awaited, it gives true once `value` was accepted, false when the channel is closed.
-  [[nodiscard("nothing is pushed until it is awaited")]] push_awaiter push(std::size_t level, T value) noexcept {
+  template <class U = T>
+    requires std::constructible_from<T, U>
+  [[nodiscard("nothing is pushed until it is awaited")]] push_awaiter push(std::size_t level, U&& value) noexcept(
+      std::is_nothrow_constructible_v<T, U>) {
     assert(level < Levels && "felix::priority_channel: no such level; they count from 0");
-    return push_awaiter{*this, level, std::move(value)};
+    return push_awaiter{*this, level, std::forward<U>(value)};
   }
   /// Awaited, it gives the next value, or nothing when the channel is closed and everything was popped.
   [[nodiscard("nothing is popped until it is awaited")]] pop_awaiter pop() noexcept { return pop_awaiter{*this}; }
@@ -272,8 +276,9 @@ class priority_channel<T, Levels, Order>::push_awaiter
   using wait = detail::cancellable_wait<priority_channel, push_awaiter>;
 
  public:
-  push_awaiter(priority_channel& to, std::size_t level, T value) noexcept
-      : wait{to}, value_{std::move(value)}, level_{level} {}
+  template <class U>
+  push_awaiter(priority_channel& to, std::size_t level, U&& value) noexcept(std::is_nothrow_constructible_v<T, U>)
+      : wait{to}, value_(std::forward<U>(value)), level_{level} {}
 
   [[nodiscard]] bool await_ready() {
     const outcome got = this->primitive().give(level_, std::move(value_));

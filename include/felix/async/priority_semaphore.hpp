@@ -44,7 +44,7 @@ struct permit_share {
 struct limit_status {
   std::size_t limit = 0;
   std::size_t in_use = 0;
-  std::array<std::size_t, request_priority_levels> waiting = {};  ///< by request_priority
+  std::array<std::size_t, request_priority_levels> waiting = {};  ///< by request_priority: [0] is low
 
   [[nodiscard]] std::size_t waiting_in_all() const noexcept {
     std::size_t sum = 0;
@@ -75,7 +75,7 @@ class priority_semaphore {
 
   /// Throws error (invalid_option) when `permits` is below 1: nobody could ever go on.
   explicit priority_semaphore(std::size_t permits) : priority_semaphore{priority_semaphore_options{.limit = permits}} {}
-  /// Throws error (invalid_option) also when all would be held back.
+  /// Throws error (invalid_option) also when all would be held back, or some from nobody (for `low`).
   explicit priority_semaphore(const priority_semaphore_options& options);
   priority_semaphore(priority_semaphore&&) = delete;
   ~priority_semaphore() {
@@ -135,7 +135,8 @@ class priority_semaphore::group {
   [[nodiscard]] const std::string& name() const noexcept { return name_; }
   [[nodiscard]] permit_share terms() const noexcept { return {share_.guaranteed, share_.ceiling}; }
   [[nodiscard]] priority_semaphore& semaphore() const noexcept { return of_; }
-  /// Of this group alone; `limit` is the most it could have now.
+  /// Of this group alone; `limit` is its ceiling or the whole limit, whichever is less: what it has if nobody else
+  /// wants anything, and nothing is held back from it.
   [[nodiscard]] limit_status status() const noexcept;
 
  private:
@@ -182,9 +183,13 @@ class priority_semaphore::awaiter : public detail::cancellable_wait<priority_sem
 inline priority_semaphore::priority_semaphore(const priority_semaphore_options& options) {
   queues_.limit = at_least_one(options.limit);
   if (options.held_back >= options.limit)
-    throw error{errc::invalid_option, "priority_semaphore: " + std::to_string(options.held_back) + " of " +
-                                          std::to_string(options.limit) +
-                                          " permits held back would let nobody else through; hold back fewer"};
+    throw error{errc::invalid_option,
+                "priority_semaphore: " + std::to_string(options.held_back) + " of " + std::to_string(options.limit) +
+                    " permits held back would let nobody else through; hold back fewer, or raise the limit"};
+  if (options.held_back > 0 && options.held_back_for == request_priority::low)
+    throw error{errc::invalid_option,
+                "priority_semaphore: permits held back for low are held back from nobody; hold them back for a higher "
+                "priority, or none"};
   queues_.held_back = options.held_back;
   queues_.held_back_for = static_cast<std::size_t>(options.held_back_for);
   queues_.aging = options.aging;
@@ -279,7 +284,8 @@ inline priority_semaphore::group::group(priority_semaphore& of, std::string name
   if (terms.guaranteed > terms.ceiling)
     throw error{errc::invalid_option, "priority_semaphore: group '" + name_ + "' asks for a guarantee of " +
                                           std::to_string(terms.guaranteed) + " and a ceiling of " +
-                                          std::to_string(terms.ceiling) + ", which is less"};
+                                          std::to_string(terms.ceiling) +
+                                          ", which is less; raise the ceiling, or guarantee less"};
   share_.guaranteed = terms.guaranteed;
   share_.ceiling = terms.ceiling;
   of_.add(share_, name_);

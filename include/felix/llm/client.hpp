@@ -35,7 +35,7 @@ struct client_options {
   std::string model = "local-model";
   secret api_key = {};
   std::size_t max_concurrent_requests = 4;
-  /// Instead of max_concurrent_requests: a limit that this client shares with others, or one that can do more.
+  /// Instead of max_concurrent_requests, which then counts for nothing: a limit that this client shares with others, or one that can do more.
   ///     felix::priority_semaphore slots{4};     // outlives the clients
   ///     felix::client llm{loop, {.limit_by = felix::limit{slots}}};
   std::optional<limit> limit_by = {};
@@ -62,7 +62,7 @@ struct client_usage {
 /// Lifetime: the loop outlives it, and it outlives its requests.
 class client {
  public:
-  /// Throws error (invalid_option) for a base_url that is not one and a limit of 0.
+  /// Throws error (invalid_option) for a base_url that is not one, a limit of 0, and a limit_by that is refused.
   explicit client(event_loop& loop, client_options options = {})
       : log_{std::move(options.log)},
         shares_slots_{options.limit_by && options.limit_by->is_shared()},

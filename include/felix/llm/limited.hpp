@@ -23,6 +23,7 @@ class limited;
 ///     one | felix::limit{slots};  two | felix::limit{slots};   // requests at once in all, whatever loops they run on
 ///     felix::priority_semaphore::group team{slots, "team", {.guaranteed = 1}};
 ///     three | felix::limit{team};                              // a group of it
+/// A model is taken by value, hence moved in; one that you keep is referred to: `felix::model_ref{model} | ...`.
 /// Lifetime: what is shared outlives the models.
 class limit {
  public:

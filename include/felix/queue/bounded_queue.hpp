@@ -31,7 +31,7 @@ namespace felix::inline v1 {
 template <class T, class Atomics = std_atomics>
 class bounded_queue {
  public:
-  explicit bounded_queue(std::size_t capacity) : cells_{capacity, "felix::bounded_queue"}, ring_{capacity} {}
+  explicit bounded_queue(std::size_t capacity) : cells_{capacity, "bounded_queue"}, ring_{capacity} {}
   bounded_queue(bounded_queue&&) = delete;
   ~bounded_queue() {
     ring_.for_each_live([this](auto cell) { cells_.destroy(cell); });

@@ -30,6 +30,7 @@ inline constexpr bool serves = [] {
 }  // namespace detail
 
 /// At most `capacity` values between any number of threads; level 0 goes first, and within a level whoever came first.
+/// (A level is a rank, unlike request_priority, of which the greatest goes first.)
 ///     felix::priority_queue<job, 4> queue{1024};
 ///     auto ticket = queue.try_push(0, std::move(urgent));                  // optional<ticket>; nothing when full
 ///     while (auto next = queue.try_pop()) next->run();
@@ -71,8 +72,9 @@ class priority_queue {
     std::size_t level_;
   };
 
-  explicit priority_queue(std::size_t capacity)
-      : cells_{capacity, "felix::priority_queue"}, rings_{make_rings(capacity, std::make_index_sequence<Levels>{})} {}
+  /// `name` is who the error is said to be of: what the user has made, if the queue is a part of it.
+  explicit priority_queue(std::size_t capacity, const char* name = "priority_queue")
+      : cells_{capacity, name}, rings_{make_rings(capacity, std::make_index_sequence<Levels>{})} {}
   priority_queue(priority_queue&&) = delete;
   ~priority_queue() {
     for (auto& level : rings_) level.ring.for_each_live([this](auto cell) { cells_.destroy(cell); });
@@ -127,7 +129,7 @@ class priority_queue {
   }
 
   /// The value of that push, unless it has been popped or cancelled. A ticket of another queue is the caller's mistake.
-  [[nodiscard]] std::optional<T> cancel(const ticket& of) noexcept {
+  std::optional<T> cancel(const ticket& of) noexcept {
     auto& [ring, tombstones] = rings_[of.level_];
     const auto cell = ring.begin_cancel(of.position_);
     if (cell == cells_.none) return std::nullopt;
