@@ -33,7 +33,7 @@ felix::task<void> several(felix::model auto& llm, std::string who, int number) {
 
 int main() {
   felix::simulated_loop loop;
-  felix::priority_semaphore slots{{.limit = 4, .held_back = 1}};  // one is free for urgent requests, always
+  felix::priority_semaphore slots{{.limit = 4, .held_back = 1}};  // 3 at most for what is not urgent
   felix::priority_semaphore::group archive{slots, "archive", {.ceiling = 2}};
   felix::priority_semaphore::group support{slots, "support", {.guaranteed = 1}};
 

@@ -61,9 +61,14 @@ class model {
         std::count_if(inside.begin(), inside.end(), [&](const auto& each) { return each.second.group == group; }));
   }
   [[nodiscard]] bool admits(const guest& who) const {
-    const bool kept = who.level < static_cast<std::size_t>(options.held_back_for);
-    const std::size_t open = kept ? options.limit - std::min(options.held_back, options.limit - 1) : options.limit;
-    return inside.size() < open && in_use(who.group) < terms[who.group].ceiling;
+    const auto below = [this](const guest& each) {
+      return each.level < static_cast<std::size_t>(options.held_back_for);
+    };
+    const auto of_these =
+        std::count_if(inside.begin(), inside.end(), [&](const auto& each) { return below(each.second); });
+    const std::size_t open = options.limit - std::min(options.held_back, options.limit - 1);
+    return inside.size() < options.limit && in_use(who.group) < terms[who.group].ceiling &&
+           (!below(who) || static_cast<std::size_t>(of_these) < open);
   }
   [[nodiscard]] bool owed(const guest& who) const { return in_use(who.group) < terms[who.group].guaranteed; }
   [[nodiscard]] bool is_first(const guest& who) const {

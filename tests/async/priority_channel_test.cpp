@@ -136,6 +136,25 @@ TEST_CASE("priority_channel: a level computed from the value in the same call is
   CHECK(channel.size_approx(0) == 1);
 }
 
+TEST_CASE("priority_channel: a value that a waiting push brings serves the pop that waits behind it",
+          "[async][priority_channel]") {
+  felix::simulated_loop loop;
+  channel_of_made channel{1};
+  REQUIRE(channel.try_push(0, made{1}));
+  std::string pushed, popped;
+  made::when_moved(0, [&] {  // in the middle of try_pop: the queue is empty, and the place not yet free
+    loop.spawn(push_made(channel, 0, 2, pushed), [](felix::result<void>) {});
+    loop.spawn(pop_made(channel, popped), [](felix::result<void>) {});
+    loop.poll();
+  });
+  CHECK(channel.try_pop());
+  loop.poll();
+  CHECK(pushed == "pushed");
+  CHECK(popped == "2");
+  channel.close();
+  loop.poll();
+}
+
 TEST_CASE("priority_channel: a capacity that cannot be is refused in its name", "[async][priority_channel]") {
   CHECK_THROWS_WITH(channel_of_ints{0}, Catch::Matchers::ContainsSubstring("priority_channel: a capacity is from 1"));
 }

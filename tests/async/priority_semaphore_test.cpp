@@ -167,6 +167,29 @@ std::string refusal(auto build) {
   return "";
 }
 
+// Between await_ready and await_suspend another permit comes back; and a stop comes before that, or after it.
+struct between {
+  between(felix::priority_semaphore& of, std::optional<felix::priority_semaphore::permit>& comes_back,
+          felix::stop_source* stop)
+      : wait{of.acquire()}, held{&comes_back}, late_stop{stop} {}
+  bool await_ready() { return wait.await_ready(); }
+  template <class Promise>
+  bool await_suspend(std::coroutine_handle<Promise> waiting) {
+    held->reset();
+    const bool waits = wait.await_suspend(waiting);
+    if (late_stop != nullptr) late_stop->request_stop();
+    return waits;
+  }
+  felix::priority_semaphore::permit await_resume() { return wait.await_resume(); }
+  felix::priority_semaphore::awaiter wait;
+  std::optional<felix::priority_semaphore::permit>* held;
+  felix::stop_source* late_stop;
+};
+felix::task<void> come_between(felix::priority_semaphore& to,
+                               std::optional<felix::priority_semaphore::permit>& comes_back, felix::stop_source* stop) {
+  const auto permit = co_await between{to, comes_back, stop};
+}
+
 }  // namespace
 
 static felix::task<> hammer(felix::priority_semaphore& slots, std::atomic<int>& inside, std::atomic<int>& most,
@@ -369,12 +392,56 @@ TEST_CASE("priority_semaphore: with a permit held back urgent starts at once", "
   all.leave("a");
   CHECK(all.entered == "abUV");
   all.leave("b");
-  CHECK(all.entered == "abUV");  // what comes back is kept for the next urgent one
-  CHECK(slots.in_use() == 2);
+  CHECK(all.entered == "abUVc");  // what urgent ones have is not taken from the others: 2 of them may be in
+  all.come(slots, "d", low);
   all.leave("U");
-  CHECK(all.entered == "abUVc");
+  CHECK(all.entered == "abUVcd");
+  all.come(slots, "e", low);
   all.leave("V");
+  CHECK(all.entered == "abUVcd");  // but not 3
+  CHECK(slots.in_use() == 2);
   all.leave("c");
+  CHECK(all.entered == "abUVcde");
+  all.leave("d");
+  all.leave("e");
+}
+
+TEST_CASE("priority_semaphore: an endless stream of urgent ones starves neither who is due nor who is owed",
+          "[async][priority_semaphore]") {
+  const auto aging = GENERATE(as<std::size_t>{}, 0, 1, 3);
+  CAPTURE(aging);
+  felix::priority_semaphore slots{{.limit = 2, .held_back = 1, .aging = aging}};
+  group team{slots, "team", {.guaranteed = aging == 0 ? std::size_t{1} : 0}};
+  crowd all;
+  std::string urgent_ones = "ABCDEFGH";
+  all.come(slots, "A", urgent);
+  all.come(slots, "B", urgent);
+  all.come(team, "l", low);
+  for (std::size_t i = 2; i < urgent_ones.size(); ++i) {  // each comes before one leaves
+    all.come(slots, urgent_ones.substr(i, 1), urgent);
+    all.leave(all.entered.substr(i - 2, 1));
+  }
+  CHECK(all.entered.find('l') == 2 + aging);
+  for (std::size_t i = urgent_ones.size() - 2; i <= urgent_ones.size(); ++i) all.leave(all.entered.substr(i, 1));
+}
+
+TEST_CASE("priority_semaphore: a permit that is taken while its coroutine is just being suspended is not lost",
+          "[async][priority_semaphore]") {
+  const bool late = GENERATE(false, true);
+  CAPTURE(late);
+  felix::simulated_loop loop;
+  felix::priority_semaphore slots{1};
+  felix::stop_source stop;
+  std::optional<felix::priority_semaphore::permit> held;
+  held.emplace(felix::sync_wait(slots.acquire()));
+  if (!late) stop.request_stop();
+  std::optional<bool> served;
+  loop.spawn(
+      come_between(slots, held, late ? &stop : nullptr), [&](felix::result<void> ended) { served = ended.has_value(); },
+      stop.get_token());
+  loop.poll();
+  CHECK(served == late);  // a permit that was granted stays granted
+  CHECK(slots.in_use() == 0);
 }
 
 TEST_CASE("priority_semaphore: permits are held back for the level that is asked and those above",
@@ -392,6 +459,8 @@ TEST_CASE("priority_semaphore: permits are held back for the level that is asked
 
 TEST_CASE("priority_semaphore: the last permit is never held back", "[async][priority_semaphore]") {
   CHECK_THAT(refusal([] { felix::priority_semaphore{{.limit = 2, .held_back = 2}}; }),
+             Catch::Matchers::ContainsSubstring("2 of 2 permits held back"));
+  CHECK_THAT(refusal([] { felix::priority_semaphore{{.limit = 2, .held_back = 2, .held_back_for = high}}; }),
              Catch::Matchers::ContainsSubstring("2 of 2 permits held back"));
   CHECK_THAT(refusal([] { felix::priority_semaphore{{.limit = 2, .held_back = 1, .held_back_for = low}}; }),
              Catch::Matchers::ContainsSubstring("held back from nobody"));
@@ -512,6 +581,7 @@ TEST_CASE("priority_semaphore: shares that cannot be kept are refused, with what
   CHECK_NOTHROW(group{slots, "b", {.guaranteed = 4}});
   {
     const group most{slots, "most", {.guaranteed = 4}};
+    CHECK_THAT(refusal([&] { group{slots, "b", {.guaranteed = 1}}; }), Catch::Matchers::ContainsSubstring("at most 0"));
     slots.set_limit(1);  // 5 are guaranteed: nothing is left, and not less than that
     CHECK_THAT(refusal([&] { group{slots, "b", {.guaranteed = 1}}; }), Catch::Matchers::ContainsSubstring("at most 0"));
   }
@@ -629,11 +699,10 @@ TEST_CASE("priority_semaphore: with aging only later ones count, and only who co
     all.come(slots, "W", urgent);  // takes what is held back; the next waits
     all.come(slots, "X", urgent);
     all.come(slots, "h", high);
-    all.leave("0");  // for X, and low could not have had it
-    all.leave("W");
-    all.leave("X");
-    for (const char* name : {"h", "l"}) all.leave(name);
-    CHECK(all.entered == "0UVWXhl");
+    all.leave("0");  // for X: nobody has passed l before
+    all.leave("W");  // for l, which X has passed
+    for (const char* name : {"X", "l", "h"}) all.leave(name);
+    CHECK(all.entered == "0UVWXlh");
   }
   SECTION("a guarantee does not") {
     all.come(slots, "l", low);

@@ -185,6 +185,8 @@ TEST_CASE("limited: groups of one limit keep their shares and lend what they do 
   felix::priority_semaphore::group team{slots, "team", {.guaranteed = 2}}, batch{slots, "batch", {.ceiling = 3}};
   auto for_team = felix::model_ref{of_team} | felix::limit{team};
   auto for_batch = felix::model_ref{of_batch} | felix::limit{batch};
+  CHECK(felix::limit{team}.is_shared());
+  CHECK(&for_team.slots() == &slots);
   const auto ask_later = [](auto& model) -> felix::task<std::chrono::nanoseconds> {
     co_await felix::sleep_for(500ms);
     const auto answer = co_await model.complete(chat_request{}.user("x").priority(request_priority::low));

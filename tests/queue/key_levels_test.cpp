@@ -64,7 +64,10 @@ TEST_CASE("doubling_levels: each level is as wide as all before it", "[queue][ke
     CHECK(level(amount) == static_cast<std::size_t>(expected));
   }
   const felix::doubling_levels<64, std::int64_t> all{1};
-  CHECK(all(std::numeric_limits<std::int64_t>::max()) == 63);  // the bound is not doubled past the range
+  CHECK(all(std::numeric_limits<std::int64_t>::max()) == 63);
+  CHECK(felix::doubling_levels<64, std::int64_t>{3}(std::numeric_limits<std::int64_t>::max()) ==
+        62);  // no bound beyond
+  CHECK(felix::doubling_levels<64, double>{1.0}(std::numeric_limits<double>::quiet_NaN()) == 63);
   CHECK(felix::doubling_levels<16, milliseconds>{10ms}(45ms) == 3);
   CHECK(felix::doubling_levels<1, int>{10}(45) == 0);
 }

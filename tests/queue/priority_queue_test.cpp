@@ -172,6 +172,26 @@ TEST_CASE("priority_queue: what is left is destroyed with it, and what was cance
   CHECK(alive.use_count() == 1);
 }
 
+TEST_CASE("priority_queue: each value is destroyed as often as it was made", "[queue][priority_queue]") {
+  static int alive;
+  alive = 0;
+  struct counted {
+    counted() { ++alive; }
+    counted(counted&&) noexcept { ++alive; }
+    ~counted() { --alive; }
+  };
+  {
+    felix::priority_queue<counted, 2> queue{5};
+    const auto first = queue.try_push(0, counted{});
+    const auto second = queue.try_push(0, counted{});
+    REQUIRE(queue.try_push(1, counted{}));
+    REQUIRE(first);
+    REQUIRE(queue.cancel(second.value()));  // behind the first, so it stays a tombstone
+    CHECK(alive == 2);
+  }
+  CHECK(alive == 0);
+}
+
 TEST_CASE("priority_queue: a constructor that throws pushes nothing and loses no place", "[queue][priority_queue]") {
   struct fails_when_negative {
     explicit fails_when_negative(int v) : value{v} {

@@ -26,8 +26,8 @@ namespace felix::inline v1 {
 ///     while (auto next = co_await jobs.pop()) co_await next->run();            // to the end: closed, and all popped
 /// Order:    a pop takes what `priority_queue` would give: level 0 first and first in, first out within a level, or what
 ///           `Order` says. Pops that wait are served first come first. A place that becomes free goes to the pushes that
-///           wait, again in `Order`: by level, and within a level to the one that came first. So an urgent push does not
-///           stand behind those of lower levels, even when the channel is full. Who begins to wait after others, or only
+///           wait, by an `Order` of their own: by level, and within a level to the one that came first. So an urgent push
+///           does not stand behind those of lower levels, even when the channel is full. Who begins to wait after others, or only
 ///           tries, overtakes none of his kind in his level.
 /// Closing:  pushes that begin afterwards are refused, and so are those that wait; one that is on its way at that moment
 ///           is accepted or refused. What was accepted is still popped, then comes the end: once a pop was told so, none
@@ -39,8 +39,8 @@ namespace felix::inline v1 {
 ///           is destroyed with it.
 /// Throws:   as `priority_queue`: `error` (invalid_option) if the capacity is not from 1 to 2^24 - 1.
 /// Cost:     the queue's own, lock-free, and two loads of a word that seldom changes, as long as nobody waits on the other
-///           side; a call that has to wait, or that others wait for, takes a mutex. Memory for all values at construction,
-///           none later.
+///           side; a call that has to wait, or that others wait for, takes a mutex, and so may a pop near the end. Memory
+///           for all values at construction, none later.
 /// g++ 12:   a T that is an aggregate gets a name before it is pushed, as in every `co_await` (README, "g++ 12").
 /// See:      channel, for values of one level and for a capacity of 0; queue/key_levels.hpp for deadlines and costs.
 template <class T, std::size_t Levels, pop_order Order = strict_order>
@@ -239,6 +239,7 @@ class priority_channel {
   void serve_locked(detail::work_list& served, const detail::waiter* here);
   /// The list of the push that is the next to get a place. Not when there is none.
   detail::wait_list& next_pushers() noexcept {
+    assert(turn_ < Levels && "felix::priority_channel: its Order chose a level that does not exist");
     if (!pushers_[turn_].empty()) return pushers_[turn_];
     std::size_t level = 0;
     while (pushers_[level].empty()) ++level;

@@ -21,8 +21,8 @@ namespace felix::inline v1 {
 
 struct priority_semaphore_options {
   std::size_t limit = 1;  ///< permits, at least 1
-  /// So many permits are left free by whoever is below `held_back_for`, who therefore starts at once as long as no more
-  /// of them come together. Less than the limit.
+  /// Whoever is below `held_back_for` has, all together, at most `limit - held_back` permits at once; so those of that
+  /// priority and above start at once, as long as no more than `held_back` of them are at it. Less than the limit.
   std::size_t held_back = 0;
   request_priority held_back_for = request_priority::urgent;
   /// 0: strict, a low waiter waits for as long as there are higher ones. N: at most N later ones of higher levels go
@@ -36,7 +36,7 @@ struct priority_semaphore_options {
 /// What a group may have of a limit.
 struct permit_share {
   static constexpr std::size_t no_ceiling = std::numeric_limits<std::size_t>::max();
-  std::size_t guaranteed = 0;        ///< below it, the group's waiters go before all others
+  std::size_t guaranteed = 0;        ///< below it, the group's waiters go before all others, whatever their priority
   std::size_t ceiling = no_ceiling;  ///< it never has more at once, even when others are free
 };
 
@@ -60,7 +60,7 @@ struct limit_status {
 ///     auto another = co_await research.acquire();
 /// Order:    a permit that is free goes first to a waiter whose group has less than it is guaranteed; of these, or of
 ///           all, to the highest level; within a level to the one that came first, of whatever group. Who may not have
-///           it (its group is at its ceiling, it is of a level for which nothing is held back) holds up nobody. What a
+///           it (its group is at its ceiling, the rest is held back from its level) holds up nobody. What a
 ///           group does not use of its guarantee is lent, and comes back as soon as a permit is given back.
 /// Threads:  every member, from any thread. A waiter goes on on its own scheduler.
 /// Stop:     a suspended acquire throws `cancelled` and leaves the queue at once; a permit that was granted stays
@@ -111,7 +111,7 @@ class priority_semaphore {
   [[nodiscard]] bool try_take(const awaiter& waiter) noexcept;
   bool park(awaiter& waiter) noexcept;
   void cancel(awaiter& waiter);
-  void release(share& to);
+  void release(share& to, std::size_t level);
   void add(share& added, const std::string& name);
   void remove(share& removed) noexcept;
 
@@ -148,17 +148,19 @@ class priority_semaphore::group {
 /// One permit; its destructor gives it back.
 class [[nodiscard("a permit that is dropped is given back at once")]] priority_semaphore::permit {
  public:
-  permit(permit&& other) noexcept : from_{std::exchange(other.from_, nullptr)}, share_{other.share_} {}
+  permit(permit&& other) noexcept
+      : from_{std::exchange(other.from_, nullptr)}, share_{other.share_}, level_{other.level_} {}
   permit& operator=(permit&&) = delete;
   ~permit() {
-    if (from_ != nullptr) from_->release(*share_);
+    if (from_ != nullptr) from_->release(*share_, level_);
   }
 
  private:
   friend class awaiter;
-  permit(priority_semaphore& from, share& of) noexcept : from_{&from}, share_{&of} {}
+  permit(priority_semaphore& from, share& of, std::size_t level) noexcept : from_{&from}, share_{&of}, level_{level} {}
   priority_semaphore* from_;  // null: moved from
   share* share_;
+  std::size_t level_;
 };
 
 class priority_semaphore::awaiter : public detail::cancellable_wait<priority_semaphore, awaiter> {
@@ -166,7 +168,7 @@ class priority_semaphore::awaiter : public detail::cancellable_wait<priority_sem
   [[nodiscard]] bool await_ready() const noexcept { return primitive().try_take(*this); }
   permit await_resume() {
     finish("waiting for a permit");
-    return permit{primitive(), *share_};
+    return permit{primitive(), *share_, level_};
   }
 
  private:
@@ -208,7 +210,7 @@ inline priority_semaphore::awaiter priority_semaphore::acquire(request_priority 
 inline bool priority_semaphore::try_take(const awaiter& waiter) noexcept {
   std::scoped_lock lock{mutex_};
   if (!queues_.admits(*waiter.share_, waiter.level_)) return false;
-  queues_.take(*waiter.share_);
+  queues_.take(*waiter.share_, waiter.level_);
   return true;
 }
 
@@ -216,7 +218,7 @@ inline bool priority_semaphore::park(awaiter& waiter) noexcept {
   std::scoped_lock lock{mutex_};
   if (waiter.is_cancelled()) return false;
   if (queues_.admits(*waiter.share_, waiter.level_)) {  // freed since await_ready
-    queues_.take(*waiter.share_);
+    queues_.take(*waiter.share_, waiter.level_);
     waiter.release();
     return false;
   }
@@ -229,11 +231,11 @@ inline void priority_semaphore::cancel(awaiter& waiter) {
   waiter.withdraw(mutex_, level.waiters, [&] { level.left(); });
 }
 
-inline void priority_semaphore::release(share& to) {
+inline void priority_semaphore::release(share& to, std::size_t level) {
   detail::waiter* next = nullptr;
   {
     std::scoped_lock lock{mutex_};
-    queues_.give_back(to);
+    queues_.give_back(to, level);
     next = queues_.grant_all();  // the permit goes from hand to hand
   }
   detail::wait_list::post_all(next);

@@ -25,8 +25,9 @@ namespace felix::inline v1 {
 /// Lifetime: what is left is destroyed with it; by then, no call is under way.
 /// Throws:   `error` (invalid_option) if the capacity is not from 1 to 2^24 - 1. What T's constructor throws: nothing
 ///           was pushed then, and no place is lost.
-/// Cost:     O(1). All memory is allocated by the constructor: bytes(capacity). A T over 64 bytes is better queued as a
-///           std::unique_ptr.
+/// Cost:     O(1) amortised: a thread that stopped in the middle of a call may leave a stale hint behind when it goes on,
+///           and one later call then steps over what was used meanwhile, at most the whole capacity. All memory is
+///           allocated by the constructor: bytes(capacity). A T over 64 bytes is better queued as a std::unique_ptr.
 /// See:      detail/slot_ring.hpp for the algorithm and its memory orders; priority_queue for levels and cancelling.
 template <class T, class Atomics = std_atomics>
 class bounded_queue {
@@ -64,7 +65,7 @@ class bounded_queue {
   [[nodiscard]] std::size_t capacity() const noexcept { return cells_.capacity(); }
 
   /// What a queue of that capacity allocates: a cell for each place, 8 bytes for each place rounded up to a power of
-  /// two, and a cache line for each of up to 16 stacks of free cells.
+  /// two, and a cache line for each of up to 16 stacks of free cells; without what new[] itself needs.
   [[nodiscard]] static constexpr std::size_t bytes(std::size_t capacity) noexcept {
     return pool::bytes(capacity) + fifo::bytes(capacity);
   }

@@ -32,7 +32,8 @@ constexpr auto ticks(const Key& key) {
 ///     if (!queue.try_push(by_deadline(job.deadline), std::move(job))) reject(job);
 /// Order: a smaller key never gets a lower-ranking level, so two keys in different levels pop in the order of the keys.
 ///        Keys in one level, which are less than `width` apart, pop in the order of their pushes; so do all before
-///        `first` (level 0), and all from `first + (Levels - 1) * width` on (the last level), up to the greatest key.
+///        `first` and what is not a number (level 0), and all from `first + (Levels - 1) * width` on, up to the
+///        greatest key (the last level).
 /// Cost:  one division. Start anew with a later `first` once the queue is empty, or choose the width for the whole run.
 template <std::size_t Levels, std::totally_ordered Key>
 class even_levels {
@@ -72,8 +73,8 @@ class even_levels {
 ///     if (!queue.try_push(by_slack(job.deadline - clock::now()), std::move(job))) reject(job);
 /// Order: a smaller amount never gets a lower-ranking level. Amounts in one level pop in the order of their pushes: they
 ///        differ by less than a factor of 2, but for those below `least` (level 0) and those from
-///        least * 2^(Levels - 2) on (the last level). The time that is left is measured at the push and does not age:
-///        with `aging_order` what was pushed with much time left still gets its turn.
+///        least * 2^(Levels - 2) on, and what is not a number (the last level). The time that is left is measured at
+///        the push and does not age: with `aging_order` what was pushed with much time left still gets its turn.
 /// Cost:  at most Levels comparisons.
 template <std::size_t Levels, std::totally_ordered Amount>
 class doubling_levels {

@@ -37,8 +37,9 @@ inline constexpr bool serves = [] {
 ///     if (auto back = queue.cancel(*ticket)) reuse(std::move(*back));      // taken out, unless someone popped it
 /// Order:    linearizable to a sequential queue of `Levels` lists. A pop takes the front of the first list, in the order
 ///           in which it looks (`Order`; level 0 first by default), that had a value at one instant inside the call. It
-///           cannot mean "the first when the caller gets it": something more urgent may come in between. So if a push
-///           of an urgent value returned before that of another began, no pop gets the other while the urgent one is in.
+///           cannot mean "the first when the caller gets it": something more urgent may come in between. So by
+///           strict_order, if a push of an urgent value returned before that of another began, no pop gets the other
+///           while the urgent one is in.
 ///           "Empty" is exact: at one instant inside the call nothing was in, on any level.
 ///           "Full" is weak: what was in, and the calls that overlapped this one, made up the capacity. A thread that
 ///           stops in the middle of a call costs the others one place. So does a cancelled value, for as long as one
@@ -48,8 +49,10 @@ inline constexpr bool serves = [] {
 /// Lifetime: what is left is destroyed with it; by then, no call is under way.
 /// Throws:   `error` (invalid_option) if the capacity is not from 1 to 2^24 - 1. What T's constructor throws: nothing
 ///           was pushed then, and no place is lost.
-/// Cost:     push and cancel O(1), pop O(Levels); each cancelled value costs one later call one more step. All memory
-///           is allocated by the constructor: bytes(capacity). A T over 64 bytes is better queued as a unique_ptr.
+/// Cost:     push and cancel O(1), pop O(Levels), amortised: each cancelled value costs one later call one more step; and
+///           a thread that stopped in the middle of a call may leave a stale hint behind when it goes on, and one later
+///           call then steps over what was used meanwhile, at most the whole capacity. All memory is allocated by the
+///           constructor: bytes(capacity). A T over 64 bytes is better queued as a unique_ptr.
 /// See:      detail/slot_ring.hpp for the algorithm and its memory orders; pop_order.hpp for other orders, key_levels.hpp
 ///           for deadlines and costs.
 template <class T, std::size_t Levels, pop_order Order = strict_order, class Atomics = std_atomics>
@@ -156,7 +159,7 @@ class priority_queue {
   [[nodiscard]] static constexpr std::size_t levels() noexcept { return Levels; }
 
   /// What a queue of that capacity allocates: a cell for each place, for each level 8 bytes for each place rounded up
-  /// to a power of two, and a cache line for each of up to 16 stacks of free cells.
+  /// to a power of two, and a cache line for each of up to 16 stacks of free cells; without what new[] itself needs.
   [[nodiscard]] static constexpr std::size_t bytes(std::size_t capacity) noexcept {
     return pool::bytes(capacity) + Levels * fifo::bytes(capacity);
   }

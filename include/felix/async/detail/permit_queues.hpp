@@ -55,6 +55,7 @@ class permit_queues {
   std::size_t held_back_for = 0;  // the lowest level that may have them
   std::size_t aging = 0;          // 0: strict
   std::size_t in_use = 0;         // may exceed a limit that was lowered
+  std::size_t in_use_below = 0;   // of these, by levels below held_back_for
   share everyone;                 // who is in no group
   std::vector<share*> shares{&everyone};
   std::uint64_t arrivals = 0;
@@ -77,16 +78,18 @@ class permit_queues {
 
   /// Nobody waits who is admitted: grant_all() after each change sees to it, so a newcomer who is admitted passes nobody.
   [[nodiscard]] bool admits(const share& of, std::size_t at) const noexcept {
-    return of.in_use < of.ceiling && in_use + (at < held_back_for ? holds_back() : 0) < limit;
+    return of.in_use < of.ceiling && in_use < limit && (at >= held_back_for || in_use_below < limit - holds_back());
   }
-  void take(share& from) noexcept {
+  void take(share& from, std::size_t at) noexcept {
     ++in_use;
     ++from.in_use;
+    if (at < held_back_for) ++in_use_below;
   }
-  void give_back(share& to) noexcept {
+  void give_back(share& to, std::size_t at) noexcept {
     assert(in_use > 0 && to.in_use > 0);
     --in_use;
     --to.in_use;
+    if (at < held_back_for) --in_use_below;
   }
   void push(share& to, std::size_t at, Waiter& last) noexcept {
     last.arrival = ++arrivals;
@@ -150,7 +153,7 @@ class permit_queues {
     queue.waiters.erase(first);
     --queue.size;
     queue.passed = 0;
-    take(*best->from);
+    take(*best->from, best->at);
     return &first;
   }
 };
