@@ -48,7 +48,9 @@ class even_levels {
   }
   [[nodiscard]] constexpr std::size_t operator()(const Key& key) const {
     if (!(first_ < key)) return 0;
-    const auto from = detail::ticks(first_), to = detail::ticks(key), width = detail::ticks(width_);
+    const auto from = detail::ticks(first_);
+    const auto to = detail::ticks(key);
+    const auto width = detail::ticks(width_);
     if constexpr (std::integral<decltype(from)> && sizeof(from) <= sizeof(std::uint64_t)) {
       // Unsigned, because from the first key to the last may be more than a signed number holds.
       return at((static_cast<std::uint64_t>(to) - static_cast<std::uint64_t>(from)) /
