@@ -2,12 +2,16 @@
 // benchmarks: the queues that are compared, behind one interface.
 #pragma once
 
+#include "distance.hpp"
 #include "peers/priority_queues.hpp"
 #include "support/suite.hpp"
 #include "support/team.hpp"
 
 #include <felix/queue/priority_queue.hpp>
 
+#include <fmt/core.h>
+
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdlib>
@@ -60,9 +64,23 @@ std::vector<bench::contender> all(unsigned threads) {
   };
 }
 
-/// What the figures of so many threads are.
-inline std::string what(unsigned threads) {
-  return threads == 1 ? "CPU time" : "wall-clock time, " + std::to_string(threads) + " threads";
+/// All of them in turns; and how far the processors were from each other, measured before each turn.
+template <class Work>
+bench::turns_taken ask(bench::suite& suite, const std::string& question, unsigned threads) {
+  if (threads == 1) return suite.take_turns(question, "CPU time", all<Work>(threads));
+  std::vector<double> ways;
+  std::vector<bench::contender> measured;
+  for (auto& [name, run] : all<Work>(threads))
+    measured.push_back({name, [&ways, run = run](std::chrono::duration<double> length) {
+                          ways.push_back(one_way());
+                          return run(length);
+                        }});
+  auto taken = suite.take_turns(question, fmt::format("wall-clock time, {} threads", threads), measured);
+  if (ways.empty()) return taken;  // not asked
+  std::sort(ways.begin(), ways.end());
+  suite.report(question + ", one way of a cache line, median", ways[ways.size() / 2], "ns");
+  suite.report(question + ", the same, nine in ten below", ways[ways.size() * 9 / 10], "ns");
+  return taken;
 }
 
 inline void note_absent([[maybe_unused]] bench::suite& suite) {

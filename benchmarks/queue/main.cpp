@@ -15,12 +15,10 @@ int main(int argc, char** argv) try {
       "in turns. About three minutes, with --quick a quarter of one. A missed goal is reported and does not\n"
       "change the exit status."};
   questions::memory(suite);  // first: its process inherits the heap
-  questions::distance(suite, "before");
   questions::pairs(suite);
   questions::split(suite);
   questions::push_heavy(suite);
   questions::pop_heavy(suite);
-  questions::distance(suite, "after");
   contenders::note_absent(suite);
   return suite.finish();
 } catch (const std::exception& failure) {

@@ -29,7 +29,7 @@ struct pair {
 void questions::pairs(bench::suite& suite) {
   for (unsigned threads : {1u, 2u, 4u, 8u}) {
     const std::string name = fmt::format("pair_{}", threads);
-    const auto [time, p99_9] = suite.take_turns(name, contenders::what(threads), contenders::all<pair>(threads));
+    const auto [time, p99_9] = contenders::ask<pair>(suite, name, threads);
     if (threads != 2 && threads != 4) continue;
     // How many times as many operations felix does in a second.
     suite.goal(name + " / mutex_priority_queue", bench::at_least{3}, "times",

@@ -4,11 +4,8 @@
 
 #include "support/suite.hpp"
 
-#include <string>
-
 namespace questions {
 
-void distance(bench::suite& suite, const std::string& when);
 void memory(bench::suite& suite);
 void pairs(bench::suite& suite);
 void split(bench::suite& suite);

@@ -35,7 +35,7 @@ struct split {
 void questions::split(bench::suite& suite) {
   for (unsigned threads : {2u, 4u, 8u}) {
     const std::string name = fmt::format("split_{}", threads);
-    const auto time = suite.take_turns(name, contenders::what(threads), contenders::all<::split>(threads)).per_item;
+    const auto time = contenders::ask<::split>(suite, name, threads).per_item;
     suite.goal(name + " / tbb", bench::at_least{1.5}, "times", time.ratio("tbb", "felix"));
     suite.goal(name + " / mutex_deques", bench::at_least{1}, "times", time.ratio("mutex_deques", "felix"));
   }

@@ -3,17 +3,17 @@
 
 #include "support/allocation_count.hpp"
 #include "support/catch.hpp"
+#include "support/queue_threads.hpp"
 
 #include <felix/error.hpp>
 
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <thread>
-#include <vector>
 
 TEST_CASE("bounded_queue: first in, first out, and full at its capacity", "[queue][bounded_queue]") {
   const auto capacity = GENERATE(as<std::size_t>{}, 1, 2, 3, 5, 7, 8, 9, 63, 64, 65, 1000);
@@ -120,42 +120,15 @@ TEST_CASE("bounded_queue: allocates when it is constructed, as much as bytes() s
 TEST_CASE("bounded_queue: between threads everything arrives once, each producer's in order",
           "[queue][bounded_queue]") {
   const auto capacity = GENERATE(as<std::size_t>{}, 1, 3, 64);
-  constexpr int producers = 2, consumers = 2, each = 20'000;
   felix::bounded_queue<std::unique_ptr<int>> queue{capacity};
-  std::atomic<int> left{producers * each};
-  std::vector<std::vector<int>> got(consumers);
-  std::vector<std::thread> threads;
-  for (int p = 0; p < producers; ++p) {
-    threads.emplace_back([&, p] {
-      for (int i = 0; i < each; ++i) {
-        auto value = std::make_unique<int>(i * producers + p);
-        while (!queue.try_push(std::move(value))) std::this_thread::yield();
-      }
-    });
-  }
-  for (auto& mine : got) {
-    threads.emplace_back([&] {
-      while (left.load() > 0) {
-        if (auto value = queue.try_pop()) {
-          mine.push_back(**value);
-          --left;
-        } else {
-          std::this_thread::yield();
-        }
-      }
-    });
-  }
-  for (auto& thread : threads) thread.join();
-  std::vector<int> times(producers * each);
-  for (const auto& mine : got) {
-    std::vector<int> last(producers, -1);
-    for (const int value : mine) {
-      ++times[static_cast<std::size_t>(value)];
-      int& before = last[static_cast<std::size_t>(value % producers)];
-      REQUIRE(before < value);
-      before = value;
-    }
-  }
-  CHECK(times == std::vector<int>(producers * each, 1));
+  const auto push = [&queue](int number) {
+    auto value = std::make_unique<int>(number);
+    while (!queue.try_push(std::move(value))) std::this_thread::yield();
+  };
+  const auto pop = [&queue]() -> std::optional<int> {
+    if (const auto value = queue.try_pop()) return **value;
+    return std::nullopt;
+  };
+  felix::test::everything_arrives_in_order(2, 20'000, 2, push, pop);
   CHECK(queue.size_approx() == 0);
 }

@@ -78,7 +78,7 @@ class tracked {
   int value_;
 };
 
-enum class kind : unsigned char { push, pop, cancel };
+enum class kind : unsigned char { push, pop, cancel, size };
 struct operation {
   kind what;
   std::size_t level = 0;
@@ -91,6 +91,7 @@ using program = std::vector<std::vector<operation>>;  // for each thread
 operation push(std::size_t level, int value) { return {kind::push, level, value}; }
 operation pop() { return {kind::pop}; }
 operation cancel(int value) { return {kind::cancel, 0, value}; }
+operation size() { return {kind::size}; }
 
 /// The sequential queue, and the search for an order of the calls in which it returns what was returned. A call that
 /// returned before another began comes before it.
@@ -233,6 +234,10 @@ void run_once(model::execution& run, const program& threads, const std::vector<o
     Queue queue{capacity};
     const auto perform = [&](operation call) {
       if (call.what == kind::cancel && !queue.can_cancel(call.value)) return;  // not pushed yet: nobody has a ticket
+      if (call.what == kind::size) {  // exact at rest only, but never out of reach
+        if (queue.under_test.size_approx() > Queue::levels * capacity) run.fail("it says that more is in than can be");
+        return;
+      }
       call.called = run.now();
       if (call.what == kind::push) call.done = queue.push(call.level, call.value);
       if (call.what == kind::cancel) call.done = queue.cancel(call.value);
@@ -366,6 +371,7 @@ TEST_CASE("interleavings: levels, and empty", "[queue][interleaving]") {
   every_interleaving<queue>(capacity, {push(1, 1)}, {{push(0, 2), pop()}, {pop()}, {push(1, 3)}});
   every_interleaving<queue>(capacity, {push(1, 1)}, {{pop(), push(0, 2)}, {pop(), push(1, 3)}});
   every_interleaving<with_levels<3>>(capacity, {push(2, 1)}, {{push(1, 2), push(0, 3)}, {pop(), pop()}, {pop()}});
+  every_interleaving<queue>(capacity, {push(0, 1)}, {{cancel(1)}, {pop()}, {size()}});
   every_interleaving<with_levels<2, second_level_first>>(capacity, {push(0, 1)},
                                                          {{push(1, 2), push(0, 3)}, {pop(), pop()}});
 }

@@ -3,6 +3,7 @@
 
 #include "support/allocation_count.hpp"
 #include "support/catch.hpp"
+#include "support/queue_threads.hpp"
 
 #include <felix/error.hpp>
 
@@ -283,41 +284,13 @@ TEST_CASE("priority_queue: cancel races with pop, and each value is delivered or
 TEST_CASE("priority_queue: between threads everything arrives once, each producer's in order within a level",
           "[queue][priority_queue]") {
   const auto capacity = GENERATE(as<std::size_t>{}, 1, 3, 64);
-  constexpr int producers = 2, consumers = 2, each = 10'000, kinds = producers * 3;
   felix::priority_queue<int, 3> queue{capacity};
-  std::atomic<int> left{producers * each};
-  std::vector<std::vector<int>> got(consumers);
-  std::vector<std::thread> threads;
-  for (int p = 0; p < producers; ++p) {
-    threads.emplace_back([&, p] {
-      for (int i = 0; i < each; ++i)
-        while (!queue.try_push(static_cast<std::size_t>(i % 3), i * producers + p)) std::this_thread::yield();
-    });
-  }
-  for (auto& mine : got) {
-    threads.emplace_back([&] {
-      while (left.load() > 0) {
-        if (auto value = queue.try_pop()) {
-          mine.push_back(*value);
-          --left;
-        } else {
-          std::this_thread::yield();
-        }
-      }
-    });
-  }
-  for (auto& thread : threads) thread.join();
-  std::vector<int> times(producers * each);
-  for (const auto& mine : got) {
-    std::vector<int> last(kinds, -1);  // a value mod 6 says whose it is, and which level it had
-    for (const int value : mine) {
-      ++times[static_cast<std::size_t>(value)];
-      int& before = last[static_cast<std::size_t>(value % kinds)];
-      REQUIRE(before < value);
-      before = value;
-    }
-  }
-  CHECK(times == std::vector<int>(producers * each, 1));
+  const auto push = [&queue](int number) {
+    while (!queue.try_push(static_cast<std::size_t>(number / 2 % 3), number)) std::this_thread::yield();
+  };
+  // A number modulo 6 says whose it is, and which level it had.
+  felix::test::everything_arrives_in_order(2, 10'000, 6, push, [&queue] { return queue.try_pop(); });
+  CHECK(queue.size_approx() == 0);
 }
 
 TEST_CASE("priority_queue: an order of one's own is a struct with one function", "[queue][priority_queue]") {
