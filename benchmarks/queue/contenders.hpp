@@ -70,8 +70,8 @@ bench::turns_taken ask(bench::suite& suite, const std::string& question, unsigne
   if (threads == 1) return suite.take_turns(question, "CPU time", all<Work>(threads));
   std::vector<double> ways;
   std::vector<bench::contender> measured;
-  for (auto& [name, run] : all<Work>(threads))
-    measured.push_back({name, [&ways, run = run](std::chrono::duration<double> length) {
+  for (const bench::contender& each : all<Work>(threads))
+    measured.push_back({each.name, [&ways, run = each.run](std::chrono::duration<double> length) {
                           ways.push_back(one_way());
                           return run(length);
                         }});
