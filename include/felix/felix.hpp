@@ -54,6 +54,7 @@
 #include <felix/net/curl_reactor.hpp>
 #include <felix/net/event_loop.hpp>
 #include <felix/net/http.hpp>
+#include <felix/net/http_client.hpp>
 #include <felix/net/secret.hpp>
 #include <felix/net/stop_on_signal.hpp>
 #include <felix/net/url.hpp>

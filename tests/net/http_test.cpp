@@ -1,314 +1,69 @@
 // SPDX-License-Identifier: MIT
 #include <felix/net/http.hpp>
 
-#include <felix/async/as_result.hpp>
-#include <felix/async/sync_wait.hpp>
-#include <felix/async/when_all.hpp>
 #include "support/catch.hpp"
-#include "support/fault_server.hpp"
 
-#include <atomic>
 #include <chrono>
 #include <string>
-#include <thread>
-#include <vector>
+#include <type_traits>
 
 using namespace std::chrono_literals;
 using Catch::Matchers::ContainsSubstring;
-using felix::test::fault_server;
-using felix::test::reply;
-using ending = felix::test::reply::ending;
 
 static_assert(!std::is_aggregate_v<felix::http_request>, "g++ 12 would destroy it twice");
-
-namespace {
-
-felix::task<felix::http_response> get(felix::http_client& http, std::string url) {
-  co_return co_await http.send(felix::http_request{std::move(url)});
-}
-
-felix::error failure_of(felix::event_loop& loop, felix::http_client& http, felix::http_request request) {
-  try {
-    loop.run(http.send(std::move(request)));
-  } catch (const felix::error& failure) {
-    return failure;
-  }
-  FAIL("no failure");
-  return {felix::errc::io, ""};
-}
-
-}  // namespace
-
-TEST_CASE("http: POSTs the body and the headers, and gives back status, headers and body", "[net][http]") {
-  fault_server server{[](const felix::test::request&) {
-    return felix::test::http(201, R"({"a":1})", {{"X-Request-Id", "r1"}, {"X-Empty", ""}});
-  }};
-  felix::event_loop loop;
-  felix::http_client http{loop};
-  felix::http_request post{server.url() + "/v1/chat"};
-  post.header("X-Test", "yes").header("X-Nothing", "").body(std::string(100'000, 'b'));
-  const auto got = loop.run(http.send(post));
-  CHECK(got.status == 201);
-  CHECK(got.body == R"({"a":1})");
-  CHECK(got.content_type == "application/json");
-  CHECK(got.header("x-request-id") == "r1");
-  CHECK(got.header("x-empty").empty());
-  CHECK(got.total_time >= got.time_to_first_byte);
-  const auto seen = server.requests().at(0);
-  CHECK(seen.method == "POST");
-  CHECK(seen.target == "/v1/chat");
-  CHECK(seen.header("x-test") == "yes");
-  CHECK(seen.header("expect").empty());
-  CHECK(seen.header("user-agent") == "felix");
-  CHECK(seen.body.size() == 100'000);
-}
-
-TEST_CASE("http: a status is not an error of the transport, and a redirect is not followed", "[net][http]") {
-  fault_server server{[](const felix::test::request& r) {
-    if (r.target == "/evil") return felix::test::http(200, "stolen");
-    return felix::test::http(307, "", {{"Location", "/evil"}});
-  }};
-  felix::event_loop loop;
-  felix::http_client http{loop};
-  felix::http_request post{server.url() + "/start"};
-  post.header("Authorization", "Bearer key").body("prompt");
-  CHECK(loop.run(http.send(post)).status == 307);
-  CHECK(server.requests().size() == 1);
-}
-
-TEST_CASE("http: connections are kept alive and used again", "[net][http]") {
-  fault_server server{[](const felix::test::request&) { return felix::test::http(200, "ok"); }};
-  felix::event_loop loop;
-  felix::http_client http{loop};
-  CHECK_FALSE(loop.run(get(http, server.url())).reused_connection);
-  for (int i = 0; i < 5; ++i) CHECK(loop.run(get(http, server.url())).reused_connection);
-  CHECK(server.connections() == 1);
-}
-
-TEST_CASE("http: a kept connection that dies as it is used again is replaced once, at once", "[net][http]") {
-  // The first answer promises keep-alive; the second request on that connection finds it reset without an answer.
-  std::atomic<int> calls{0};
-  fault_server server{[&](const felix::test::request& r) {
-    if (++calls == 2 && r.connection == 0) return reply{.head_and_body = "", .end = ending::reset};
-    return felix::test::http(200, "ok");
-  }};
-  felix::event_loop loop;
-  felix::http_client http{loop};
-  CHECK(loop.run(get(http, server.url())).body == "ok");
-  CHECK(loop.run(get(http, server.url())).body == "ok");
-  CHECK(server.connections() == 2);
-  CHECK(calls == 3);
-}
-
-TEST_CASE("http: a kept connection that dies after an interim answer is not asked again", "[net][http]") {
-  std::atomic<int> calls{0};
-  fault_server server{[&](const felix::test::request& r) {
-    if (++calls == 2 && r.connection == 0)
-      return reply{.head_and_body = "HTTP/1.1 100 Continue\r\n\r\n", .end = ending::close};
-    return felix::test::http(200, "ok");
-  }};
-  felix::event_loop loop;
-  felix::http_client http{loop};
-  CHECK(loop.run(get(http, server.url())).body == "ok");
-  CHECK(failure_of(loop, http, felix::http_request{server.url()}).code() == felix::errc::transport);
-  CHECK(calls == 2);
-}
-
-TEST_CASE("http: a fresh connection that gives nothing is an error, not tried again", "[net][http]") {
-  std::atomic<int> calls{0};
-  const auto how = GENERATE(ending::close, ending::reset);
-  fault_server server{[&](const felix::test::request&) {
-    ++calls;
-    return reply{.head_and_body = "", .end = how};
-  }};
-  felix::event_loop loop;
-  felix::http_client http{loop};
-  const auto failure = failure_of(loop, http, felix::http_request{server.url()});
-  CHECK(failure.code() == felix::errc::transport);
-  CHECK(failure.cost() == felix::request_cost::unknown);
-  CHECK(calls == 1);
-}
-
-TEST_CASE("http: connection refused names the origin and what to check, and cost nothing", "[net][http]") {
-  felix::event_loop loop;
-  felix::http_client http{loop};
-  const auto url = felix::test::unused_port_url();
-  const auto failure = failure_of(loop, http, felix::http_request{url + "/secret/path?key=1"});
-  CHECK(failure.code() == felix::errc::transport);
-  CHECK(failure.cost() == felix::request_cost::none);
-  CHECK_THAT(failure.what(), ContainsSubstring(url) && ContainsSubstring("listening") && !ContainsSubstring("secret"));
-}
-
-TEST_CASE("http: an unknown host is an error that cost nothing", "[net][http]") {
-  felix::event_loop loop;
-  felix::http_client http{loop};
-  const auto failure = failure_of(loop, http, felix::http_request{"http://no-such-host.invalid/"}.no_proxy());
-  CHECK(failure.cost() == felix::request_cost::none);
-}
-
-TEST_CASE("http: bodies cut short and garbage are errors", "[net][http]") {
-  felix::event_loop loop;
-  felix::http_client http{loop};
-  const auto bytes = GENERATE(as<std::string>{}, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort",
-                              "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel", "SSH-2.0-OpenSSH\r\n",
-                              "garbage\n\n", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n");
-  CAPTURE(bytes);
-  fault_server server{[&](const felix::test::request&) { return reply{.head_and_body = bytes, .end = ending::close}; }};
-  const auto failure = failure_of(loop, http, felix::http_request{server.url()});
-  CHECK(failure.code() == felix::errc::transport);
-  CHECK(failure.cost() == felix::request_cost::unknown);
-}
-
-TEST_CASE("http: a body over its bound is an error, also without a length and in chunks", "[net][http]") {
-  felix::event_loop loop;
-  felix::http_client http{loop};
-  const std::string big(10'000, 'x');
-  const bool chunked = GENERATE(false, true);
-  fault_server server{[&](const felix::test::request&) {
-    if (!chunked) return felix::test::http(200, big);
-    return reply{
-        .head_and_body = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2710\r\n" + big + "\r\n0\r\n\r\n",
-        .end = ending::close};
-  }};
-  felix::http_request request{server.url()};
-  CHECK(loop.run(http.send(request.max_response_bytes(10'000))).body.size() == 10'000);
-  const auto failure = failure_of(loop, http, request.max_response_bytes(9'999));
-  CHECK(failure.code() == felix::errc::protocol);
-  CHECK_THAT(failure.what(), ContainsSubstring("9999 bytes"));
-}
-
-TEST_CASE("http: the total time limit ends a server that hangs, drips or never begins", "[net][http]") {
-  felix::event_loop loop;
-  felix::http_client http{loop};
-  const int kind = GENERATE(0, 1, 2);
-  fault_server server{[&](const felix::test::request&) {
-    reply answer = felix::test::http(200, std::string(100'000, 'x'));
-    if (kind == 0) answer = {.head_and_body = "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf", .end = ending::hang};
-    if (kind == 1) answer.bytes_per_write = 1;
-    if (kind == 2) answer.delay = 1h;
-    return answer;
-  }};
-  const auto failure = failure_of(loop, http, felix::http_request{server.url()}.timeouts({.total = 150ms}));
-  CHECK(failure.code() == felix::errc::timed_out);
-  CHECK(failure.cost() == felix::request_cost::unknown);
-  CHECK_THAT(failure.what(), ContainsSubstring("150 ms") && ContainsSubstring("timeouts.total"));
-  CHECK(server.wait_until([](auto& s) { return s.open_connections() == 0; }));  // closed, so that it stops working
-}
-
-TEST_CASE("http: a stop closes the connection at once", "[net][http]") {
-  fault_server server{[](const felix::test::request&) { return reply{.head_and_body = "", .end = ending::hang}; }};
-  felix::event_loop loop;
-  felix::http_client http{loop};
-  felix::stop_source stop;
-  std::thread stopper{[&] {
-    CHECK(server.wait_until([](auto& s) { return s.requests().size() == 1; }));
-    stop.request_stop();  // from another thread
-  }};
-  try {
-    loop.run(get(http, server.url()), stop.get_token());
-    FAIL("not cancelled");
-  } catch (const felix::cancelled& ended) {
-    CHECK(ended.cost() == felix::request_cost::unknown);
-  }
-  stopper.join();
-  CHECK(loop.reactor().running() == 0);
-  CHECK(server.wait_until([](auto& s) { return s.gone_early() == 1 && s.open_connections() == 0; }));
-}
-
-TEST_CASE("http: a stop that came before costs nothing and sends nothing", "[net][http]") {
-  fault_server server{[](const felix::test::request&) { return felix::test::http(200, "ok"); }};
-  felix::event_loop loop;
-  felix::http_client http{loop};
-  felix::stop_source stop;
-  stop.request_stop();
-  try {
-    loop.run(get(http, server.url()), stop.get_token());
-    FAIL("not cancelled");
-  } catch (const felix::cancelled& ended) {
-    CHECK(ended.cost() == felix::request_cost::none);
-  }
-  CHECK(server.connections() == 0);
-}
-
-TEST_CASE("http: stops race with answers, and each request ends exactly once", "[net][http]") {
-  fault_server server{[](const felix::test::request&) { return felix::test::http(200, "ok"); }};
-  felix::event_loop loop;
-  felix::http_client http{loop};
-  int answered = 0, cancelled = 0;
-  for (int round = 0; round < 100; ++round) {
-    felix::stop_source stop;
-    std::thread stopper{[&] {
-      for (int i = 0; i < round * 20; ++i) std::this_thread::yield();
-      stop.request_stop();
-    }};
-    const auto ended = loop.run(felix::as_result(get(http, server.url())), stop.get_token());
-    (ended ? answered : cancelled) += 1;
-    stopper.join();
-    CHECK(loop.reactor().running() == 0);
-  }
-  CHECK(answered + cancelled == 100);
-}
-
-static felix::task<int> get_all(felix::http_client& http, std::string url, int count) {
-  std::vector<felix::task<felix::http_response>> requests;
-  for (int i = 0; i < count; ++i) requests.push_back(get(http, url));
-  int ok = 0;
-  for (const auto& got : co_await felix::when_all(std::move(requests))) ok += got.status == 200;
-  co_return ok;
-}
-
-TEST_CASE("http: many at once", "[net][http]") {
-  fault_server server{[](const felix::test::request&) { return felix::test::http(200, "ok"); }};
-  felix::event_loop loop;
-  felix::http_client http{loop};
-  CHECK(loop.run(get_all(http, server.url(), 64)) == 64);
-  CHECK(server.requests().size() == 64);
-}
-
-TEST_CASE("http: from another thread, the coroutine goes on where it lives", "[net][http]") {
-  fault_server server{[](const felix::test::request&) { return felix::test::http(200, "ok"); }};
-  felix::event_loop loop;
-  felix::http_client http{loop};
-  std::atomic<bool> done{false};
-  std::thread other{[&] {
-    const auto here = std::this_thread::get_id();
-    const auto stays = [](felix::http_client& client, std::string url, std::thread::id where) -> felix::task<bool> {
-      const auto got = co_await client.send(felix::http_request{std::move(url)});
-      co_return got.body == "ok" && std::this_thread::get_id() == where;
-    };
-    for (int i = 0; i < 20; ++i) CHECK(felix::sync_wait(stays(http, server.url(), here)));
-    done = true;
-  }};
-  const auto drive = [](std::atomic<bool>& until) -> felix::task<void> {
-    while (!until) co_await felix::sleep_for(1ms);
-  };
-  loop.run(drive(done));
-  other.join();
-}
 
 TEST_CASE("http: control characters in headers are refused before anything is sent", "[net][http]") {
   felix::http_request request{"http://127.0.0.1:1"};
   CHECK_THROWS_AS(request.header("X-A", "1\r\nX-Evil: 2"), felix::error);
   CHECK_THROWS_AS(request.header("X-A\n", "1"), felix::error);
   CHECK_THROWS_AS(request.header("X-A", std::string{"a\0b", 3}), felix::error);
+  CHECK_THROWS_AS(request.header("X-A:", "1"), felix::error);
+  CHECK_THROWS_AS(request.header("", "1"), felix::error);
+  CHECK_THROWS_WITH(request.header("X-B", "secret\x7f"), ContainsSubstring("X-B") && !ContainsSubstring("secret"));
+}
+
+TEST_CASE("http: time limits of zero or less are refused", "[net][http]") {
+  felix::http_request request{"http://127.0.0.1:1"};
   CHECK_THROWS_AS(request.timeouts({.connect = 0ms}), felix::error);
+  CHECK_THROWS_AS(request.timeouts({.between_tokens = 0ms}), felix::error);
+  CHECK_THROWS_AS(request.timeouts({.first_byte = 0ms}), felix::error);
+  CHECK_THROWS_AS(request.timeouts({.first_token = -1s}), felix::error);
   CHECK_THROWS_AS(request.timeouts({.total = -1ms}), felix::error);
 }
 
-TEST_CASE("http: what real servers sent, byte by byte", "[net][http][samples]") {
-  const auto name = GENERATE(as<std::string>{}, "llamacpp-2026/chat.http", "llamacpp-2026/err-context-overflow.http",
-                             "nginx/limited-2.http", "haproxy/queue-timeout-503.http", "aimock/fail-429.http",
-                             "llamacpp-2026/options-cors.http");
-  const auto bytes = felix::test::sample(name);
-  if (!bytes) {
-    WARN("skipped: FELIX_TEST_SAMPLES does not name the folder of recorded answers");
-    return;
-  }
-  fault_server server{[&](const felix::test::request&) {
-    return reply{.head_and_body = *bytes, .end = ending::close, .bytes_per_write = 7};
-  }};
-  felix::event_loop loop;
-  felix::http_client http{loop};
-  const auto got = loop.run(get(http, server.url()));
-  CHECK(got.status == std::stoi(bytes->substr(9, 3)));
+TEST_CASE("http: a copy of a request shares its headers, and keeps them when the first one gets more", "[net][http]") {
+  felix::http_request pattern{"http://127.0.0.1:1/a"};
+  pattern.header("X-One", "1");
+  const felix::http_request copy = pattern;
+  CHECK(copy.header_lines() == pattern.header_lines());
+  pattern.header("X-Two", "2");
+  CHECK(copy.header_lines() != pattern.header_lines());
+  int lines = 0;
+  for (const curl_slist* each = copy.header_lines(); each != nullptr; each = each->next) ++lines;
+  CHECK(lines == 2);  // Expect: and X-One
+}
+
+TEST_CASE("http: the origin shows neither path nor query", "[net][http]") {
+  CHECK(felix::http_request{"http://h:1/secret?key=1"}.origin() == "http://h:1");
+  CHECK(felix::http_request{"http://h?key=1"}.origin() == "http://h");
+  CHECK(felix::http_request{"nonsense"}.origin() == "nonsense");
+}
+
+TEST_CASE("http: a head finds its headers whatever their case", "[net][http]") {
+  felix::http_head head;
+  head.add_line("HTTP/1.1 100 Continue\r\n");
+  head.add_line("X-Interim: 1\r\n");
+  head.add_line("HTTP/2 429\r\n");
+  head.add_line("Retry-After:  7 \r\n");
+  head.add_line("X-Empty:\r\n");
+  head.add_line("no colon\r\n");
+  head.add_line("RETRY-AFTER: 8\r\n");
+  CHECK(head.status() == 429);
+  CHECK_FALSE(head.is_ok());
+  CHECK(head.header("retry-after") == "7");
+  CHECK(head.header("x-empty").empty());
+  CHECK(head.header("x-interim").empty());
+  CHECK(head.header("retry").empty());
+  head.add_line("HTTP/1.1 garbage\r\n");
+  CHECK(head.status() == 0);
 }

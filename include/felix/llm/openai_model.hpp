@@ -8,7 +8,7 @@
 #include <felix/llm/codec.hpp>
 #include <felix/llm/model.hpp>
 #include <felix/net/event_loop.hpp>
-#include <felix/net/http.hpp>
+#include <felix/net/http_client.hpp>
 #include <felix/net/secret.hpp>
 #include <felix/net/url.hpp>
 
@@ -52,7 +52,7 @@ class openai_model {
     check(got);
     chat_response answer = codec::decode(without_key(got.body), url_.origin());
     answer.text(without_key(answer.text()));  // again: the body may have had it escaped
-    answer.timing({.time_to_first_byte = got.time_to_first_byte, .total = got.total_time});
+    answer.timing({.time_to_first_byte = got.timing.first_byte, .total = got.timing.total});
     co_return answer;
   }
 
@@ -70,17 +70,17 @@ class openai_model {
     http_request request{url_.with_path(path)};
     request.header("Accept", "application/json").timeouts(options_.timeouts);
     if (!options_.api_key.empty()) request.header("Authorization", "Bearer " + options_.api_key.reveal());
-    if (url_.is_loopback()) request.no_proxy();
     // A local server closes an idle connection after 5 s (llama.cpp); a TLS handshake is worth a longer wait.
-    request.reuse_idle_connections_up_to(std::chrono::seconds{url_.is_https() ? 60 : 4});
+    request.connection({.reuse_idle_up_to = std::chrono::seconds{url_.is_https() ? 60 : 4},
+                        .no_proxy = url_.is_loopback()});
     return request;
   }
 
   void check(const http_response& got) const {
-    if (got.status >= 200 && got.status < 300) return;
+    if (got.status() >= 200 && got.status() < 300) return;
     std::string body = without_key(got.body);
-    if (got.status >= 300 && got.status < 400) body = "it points to " + origin_of(got.header("location"));
-    throw codec::decode_error(got.status, body, url_.origin(), codec::decode_retry_after(got.header("retry-after")));
+    if (got.status() >= 300 && got.status() < 400) body = "it points to " + origin_of(got.header("location"));
+    throw codec::decode_error(got.status(), body, url_.origin(), codec::decode_retry_after(got.header("retry-after")));
   }
 
   /// Some servers repeat a wrong key in their answer. It must not reach a log, an error or a file.

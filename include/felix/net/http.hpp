@@ -1,39 +1,78 @@
 // SPDX-License-Identifier: MIT
-// net: one HTTP request at a time and connection, over libcurl, awaited.
+// net: an HTTP request and its answer, as values.
 #pragma once
 
-#include <felix/async/continuation.hpp>
-#include <felix/async/posted_call.hpp>
-#include <felix/async/stop_token.hpp>
-#include <felix/async/task.hpp>
 #include <felix/error.hpp>
-#include <felix/net/event_loop.hpp>
 
 #include <curl/curl.h>
 
 #include <algorithm>
-#include <array>
-#include <atomic>
-#include <cassert>
 #include <chrono>
 #include <cstddef>
-#include <exception>
-#include <mutex>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
-#include <vector>
 
 namespace felix::inline v1 {
 
-/// Time limits of one request. Zero or less is refused: a request without a limit can wait for ever.
+/// Time limits of one request, a contract: each is kept whatever the server does. Zero or less is refused: a request
+/// without a limit can wait for ever. The last three begin with the sending.
 struct http_timeouts {
   std::chrono::milliseconds connect{std::chrono::seconds{5}};
+  /// Between two pieces of content of a stream. What is no content (comments, pings, empty deltas) does not count; nor
+  /// does the time that the reader takes.
+  std::chrono::milliseconds between_tokens{std::chrono::seconds{60}};
+  /// Of a stream, until the status line. A whole answer begins when it is complete, and has only the total.
+  std::chrono::milliseconds first_byte{std::chrono::seconds{120}};
+  std::chrono::milliseconds first_token{std::chrono::seconds{120}};  ///< of a stream, until its first content
   std::chrono::milliseconds total{std::chrono::seconds{600}};
 };
 
-/// What is sent. Built fluently; each setter returns the request.
+/// How the connection is made. Requests with the same one can share connections.
+struct http_connection {
+  /// How long a connection may lie idle and still be used again. Servers close idle ones after 5 s (llama.cpp) or more.
+  std::chrono::seconds reuse_idle_up_to{4};
+  /// Never through the proxy that the environment names: for servers on this machine.
+  bool no_proxy = false;
+  /// A PEM file of the certificates that are trusted instead of the system's. Empty: the system's.
+  std::string ca_file = {};
+
+  friend bool operator==(const http_connection&, const http_connection&) = default;
+};
+
+namespace detail {
+
+/// Header lines as libcurl wants them. Never changed once it is shared.
+class header_lines {
+ public:
+  header_lines() = default;
+  header_lines(const header_lines& other) : header_lines{} {
+    for (const curl_slist* each = other.first_; each != nullptr; each = each->next) add(each->data);
+  }
+  header_lines& operator=(const header_lines&) = delete;
+  ~header_lines() { curl_slist_free_all(first_); }
+
+  void add(const char* line) {
+    curl_slist* const longer = curl_slist_append(first_, line);
+    if (longer == nullptr) throw error{errc::io, "http: out of memory"};
+    first_ = longer;
+  }
+  [[nodiscard]] curl_slist* first() const noexcept { return first_; }
+
+ private:
+  curl_slist* first_ = nullptr;
+};
+
+[[nodiscard]] constexpr char to_lower(char c) noexcept {
+  return 'A' <= c && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+}
+
+}  // namespace detail
+
+/// What is sent. Built fluently; each setter returns the request. Copies share their headers, so that a request that is
+/// kept as a pattern costs little to copy.
 class http_request {
  public:
   explicit http_request(std::string url) : url_{std::move(url)} {}
@@ -43,31 +82,38 @@ class http_request {
     body_ = std::move(bytes);
     return *this;
   }
-  /// Throws error (invalid_argument) for a byte that would end the header line: it could smuggle in another header.
+  /// Throws error (invalid_argument) for a byte that would end the header line: it could smuggle in another header; and
+  /// for a name that is none (RFC 9110 §5.6.2).
   http_request& header(std::string_view name, std::string_view value) {
-    for (const std::string_view text : {name, value}) {
-      for (const char c : text) {
-        if ((static_cast<unsigned char>(c) < 0x20 && c != '\t') || c == 0x7f)
-          throw error{errc::invalid_argument, "http: header \"" + printable(name) + "\" has a control character"};
-      }
+    constexpr std::string_view token = "!#$%&'*+-.^_`|~";
+    const auto is_token = [&](char c) {
+      return ('0' <= c && c <= '9') || ('a' <= detail::to_lower(c) && detail::to_lower(c) <= 'z') ||
+             token.find(c) != std::string_view::npos;
+    };
+    if (name.empty() || !std::all_of(name.begin(), name.end(), is_token))
+      throw error{errc::invalid_argument,
+                  "http: \"" + printable(name) + "\" is no name of a header; use letters, digits and hyphens"};
+    for (const char c : value) {
+      if ((static_cast<unsigned char>(c) < 0x20 && c != '\t') || c == 0x7f)
+        throw error{errc::invalid_argument,
+                    "http: the value of header \"" + printable(name) + "\" has a control character; remove it"};
     }
-    headers_.push_back(std::string{name} + (value.empty() ? ":" : ": ") + std::string{value});
+    auto longer = std::make_shared<detail::header_lines>(*headers_);
+    longer->add((std::string{name} + (value.empty() ? ";" : ": ") + std::string{value}).c_str());
+    headers_ = std::move(longer);
     return *this;
   }
-  http_request& timeouts(http_timeouts limits) {
-    if (limits.connect.count() <= 0 || limits.total.count() <= 0)
-      throw error{errc::invalid_option, "http: a time limit of zero or less; give milliseconds above 0"};
+  http_request& timeouts(const http_timeouts& limits) {
+    for (const auto limit :
+         {limits.connect, limits.between_tokens, limits.first_byte, limits.first_token, limits.total}) {
+      if (limit.count() <= 0)
+        throw error{errc::invalid_option, "http: a time limit of zero or less; give milliseconds above 0"};
+    }
     timeouts_ = limits;
     return *this;
   }
-  /// How long a connection may lie idle and still be used again. Servers close idle ones after 5 s (llama.cpp) or more.
-  http_request& reuse_idle_connections_up_to(std::chrono::seconds age) {
-    idle_age_ = age;
-    return *this;
-  }
-  /// Never through the proxy that the environment names: for servers on this machine.
-  http_request& no_proxy() {
-    no_proxy_ = true;
+  http_request& connection(http_connection how) {
+    connection_ = std::make_shared<const http_connection>(std::move(how));
     return *this;
   }
   /// A longer body is an error. Counted after decoding, as it arrives.
@@ -78,345 +124,120 @@ class http_request {
 
   [[nodiscard]] const std::string& url() const noexcept { return url_; }
   [[nodiscard]] const std::optional<std::string>& body() const noexcept { return body_; }
+  [[nodiscard]] const http_timeouts& timeouts() const noexcept { return timeouts_; }
+  [[nodiscard]] const http_connection& connection() const noexcept { return *connection_; }
+  [[nodiscard]] std::size_t max_response_bytes() const noexcept { return max_response_bytes_; }
+  /// For libcurl; valid as long as a copy of the request.
+  [[nodiscard]] curl_slist* header_lines() const noexcept { return headers_->first(); }
+  /// Scheme, host and port: a path or query may hold what nobody should read in a log.
+  [[nodiscard]] std::string origin() const {
+    const std::size_t host = url_.find("://");
+    return host == std::string::npos ? url_ : url_.substr(0, url_.find_first_of("/?#", host + 3));
+  }
 
  private:
-  friend class http_client;
   static std::string printable(std::string_view text) {
     std::string copy{text};
-    std::replace_if(copy.begin(), copy.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20; }, '?');
+    std::replace_if(
+        copy.begin(), copy.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }, '?');
     return copy;
+  }
+  static std::shared_ptr<const detail::header_lines> first_lines() {
+    auto lines = std::make_shared<detail::header_lines>();
+    lines->add("Expect:");  // libcurl would wait a second for a 100 before a large body
+    return lines;
+  }
+  static const std::shared_ptr<const http_connection>& ordinary() {
+    static const auto connection = std::make_shared<const http_connection>();
+    return connection;
   }
 
   std::string url_;
   std::optional<std::string> body_;  // empty: GET
-  std::vector<std::string> headers_;
+  std::shared_ptr<const detail::header_lines> headers_ = first_lines();
+  std::shared_ptr<const http_connection> connection_ = ordinary();
   http_timeouts timeouts_;
-  std::chrono::seconds idle_age_{4};
   std::size_t max_response_bytes_ = std::size_t{16} << 20U;
-  bool no_proxy_ = false;
 };
 
-/// What came back, whatever its status.
-struct http_response {
-  http_response() = default;  // declared: g++ 12 destroys a temporary aggregate of a co_await twice
+/// The status and the headers of an answer.
+class http_head {
+ public:
+  http_head() = default;
 
-  int status = 0;
-  std::string body = {};
-  std::string content_type = {};
-  std::vector<std::pair<std::string, std::string>> headers = {};  ///< names in lower case, in their order
-  std::chrono::nanoseconds time_to_first_byte{0};
-  std::chrono::nanoseconds total_time{0};
-  bool reused_connection = false;
-
-  /// The first of that name (lower case), or empty.
+  [[nodiscard]] int status() const noexcept { return status_; }
+  [[nodiscard]] bool is_ok() const noexcept { return status_ >= 200 && status_ < 300; }
+  /// The first of that name (in lower case), without the space around it; or empty.
+  /// Cost: linear in the header.
   [[nodiscard]] std::string_view header(std::string_view name) const noexcept {
-    for (const auto& [key, value] : headers) {
-      if (key == name) return value;
+    std::string_view rest{lines_};
+    while (!rest.empty()) {
+      const std::string_view line = rest.substr(0, rest.find('\n'));
+      rest.remove_prefix(line.size() + 1);
+      if (line.size() > name.size() && line[name.size()] == ':' &&
+          std::equal(name.begin(), name.end(), line.begin(),
+                     [](char wanted, char sent) { return wanted == detail::to_lower(sent); }))
+        return trimmed(line.substr(name.size() + 1));
     }
     return {};
   }
-};
 
-/// Sends requests over connections that it keeps alive.
-///     auto answer = co_await http.send(request);
-/// Redirects are not followed: the Authorization header and the body would go to whoever the server names.
-/// Threads:  send from any thread; the transfer runs on the loop, and the coroutine goes on where it lives.
-/// Stop:     the transfer ends at once and its connection is closed; throws `cancelled`.
-/// Throws:   transport_error, timed_out, or error (protocol) for a body over its bound. A status is not an error here.
-/// Lifetime: the loop outlives the client, and the client its requests.
-/// See:      RFC 9110, RFC 9112.
-class http_client {
- public:
-  explicit http_client(event_loop& loop) noexcept : loop_{loop} {}
-  http_client(http_client&&) = delete;
-  ~http_client() {
-    for (CURL* const easy : idle_) curl_easy_cleanup(easy);
-  }
-
-  task<http_response> send(http_request request) {
-    // A server may close an idle connection just as a request goes out on it (RFC 9112 §9.3.1). Nothing came back, and
-    // the connection was an old one: the request is sent once more, at once, on a new one.
-    for (bool fresh = false;; fresh = true) {
-      transfer attempt{*this, request, fresh};
-      co_await attempt;
-      if (fresh || !attempt.died_with_its_connection()) co_return attempt.take();
+  /// A line as libcurl hands it out, the status line too. An interim (1xx) answer is forgotten when the next one begins.
+  void add_line(std::string_view line) {
+    while (!line.empty() && (line.back() == '\r' || line.back() == '\n')) line.remove_suffix(1);
+    if (line.starts_with("HTTP/")) {
+      lines_.clear();
+      status_ = status_of(line);
+      return;
     }
+    if (line.find(':') == std::string_view::npos) return;
+    lines_.append(line);
+    lines_ += '\n';
+  }
+  void clear() noexcept {
+    lines_.clear();
+    status_ = 0;
   }
 
  private:
-  /// One attempt: an awaiter that is the transfer.
-  class transfer final : public curl_reactor::transfer {
-   public:
-    transfer(http_client& client, const http_request& request, bool fresh)
-        : curl_reactor::transfer{client.take_easy()}, client_{client}, request_{request} {
-      try {
-        prepare(fresh);
-      } catch (...) {
-        client_.give_back(easy());
-        curl_slist_free_all(headers_);
-        throw;
-      }
-    }
-    ~transfer() {
-      client_.give_back(easy());
-      curl_slist_free_all(headers_);
-    }
-
-    [[nodiscard]] bool await_ready() const noexcept { return false; }
-    template <class Promise>
-    void await_suspend(std::coroutine_handle<Promise> caller) {
-      continuation_.set(caller);
-      on_stop_.emplace(detail::context_of(caller).stop, stop_request{*this});
-      client_.loop_.post(start_);  // the last access from this thread, if it is not the loop's
-    }
-    void await_resume() {
-      on_stop_.reset();
-      if (stopped_)
-        throw cancelled{"waiting for " + origin_of(request_.url()),
-                        started_ ? request_cost::unknown : request_cost::none};
-      if (start_failure_) std::rethrow_exception(start_failure_);
-    }
-
-    [[nodiscard]] bool died_with_its_connection() const noexcept {
-      const bool lost = outcome_ == CURLE_GOT_NOTHING || outcome_ == CURLE_SEND_ERROR || outcome_ == CURLE_RECV_ERROR;
-      return lost && reused() && !any_byte_;
-    }
-
-    http_response take() {
-      if (outcome_ != CURLE_OK) throw_failure();
-      long status = 0;
-      curl_easy_getinfo(easy(), CURLINFO_RESPONSE_CODE, &status);
-      response_.status = static_cast<int>(status);
-      const char* type = nullptr;
-      curl_easy_getinfo(easy(), CURLINFO_CONTENT_TYPE, &type);
-      if (type != nullptr) response_.content_type = type;
-      response_.time_to_first_byte = time_of(CURLINFO_STARTTRANSFER_TIME_T);
-      response_.total_time = time_of(CURLINFO_TOTAL_TIME_T);
-      response_.reused_connection = reused();
-      return std::move(response_);
-    }
-
-   private:
-    // The transfer belongs to the loop's thread. A stop may come from any: before the start it leaves a word for it,
-    // later it posts. Whoever of completion and stop is first in `phase_` decides who wakes the coroutine.
-    enum class phase : unsigned char { arriving, stopped_early, running, stop_posted, ended };
-
-    struct stop_request {
-      transfer& of;
-      explicit stop_request(transfer& stopped) noexcept : of{stopped} {}
-      void operator()() const noexcept {
-        phase expected = phase::arriving;
-        if (of.phase_.compare_exchange_strong(expected, phase::stopped_early)) return;
-        expected = phase::running;
-        if (of.phase_.compare_exchange_strong(expected, phase::stop_posted)) of.client_.loop_.post(of.stop_);
-      }
-    };
-
-    void start() {
-      phase expected = phase::arriving;
-      if (!phase_.compare_exchange_strong(expected, phase::running)) {
-        stopped_ = true;
-        return continuation_.post();
-      }
-      try {
-        client_.loop_.reactor().start(*this);
-        started_ = true;
-      } catch (...) {
-        start_failure_ = std::current_exception();
-        end();
-      }
-    }
-    void stop() {
-      client_.loop_.reactor().stop(*this);
-      stopped_ = !complete_;
-      continuation_.post();
-    }
-    void finished(CURLcode outcome) override {
-      outcome_ = outcome;
-      complete_ = true;
-      end();
-    }
-    void end() {
-      phase expected = phase::running;
-      if (phase_.compare_exchange_strong(expected, phase::ended)) continuation_.post();
-    }
-
-    void prepare(bool fresh) {
-      for (const auto& line : request_.headers_) add_header(line);
-      add_header("Expect:");  // libcurl would wait a second for a 100 before a large body
-      set(CURLOPT_URL, request_.url_.c_str());
-      set(CURLOPT_HTTPHEADER, headers_);
-      if (request_.body_) {
-        set(CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(request_.body_->size()));
-        set(CURLOPT_POSTFIELDS, request_.body_->data());
-      }
-      set(CURLOPT_NOSIGNAL, 1L);
-      set(CURLOPT_PROTOCOLS_STR, "http,https");
-      set(CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
-      set(CURLOPT_FOLLOWLOCATION, 0L);
-      set(CURLOPT_MAXREDIRS, 0L);
-      set(CURLOPT_UNRESTRICTED_AUTH, 0L);
-      set(CURLOPT_NETRC, static_cast<long>(CURL_NETRC_IGNORED));
-      set(CURLOPT_SSLVERSION, static_cast<long>(CURL_SSLVERSION_TLSv1_2));
-      set(CURLOPT_SSL_VERIFYPEER, 1L);
-      set(CURLOPT_SSL_VERIFYHOST, 2L);
-      set(CURLOPT_HTTP09_ALLOWED, 0L);
-      // In clear HTTP/1.1 only: libcurl 7.88 cannot reuse an h2 connection made by prior knowledge. Over TLS by ALPN.
-      set(CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_2TLS));
-      set(CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(request_.timeouts_.connect.count()));
-      set(CURLOPT_TIMEOUT_MS, static_cast<long>(request_.timeouts_.total.count()));
-      set(CURLOPT_TCP_KEEPALIVE, 1L);
-      set(CURLOPT_MAXAGE_CONN, static_cast<long>(request_.idle_age_.count()));
-      set(CURLOPT_USERAGENT, "felix");
-      // Do not wait for a thread that still looks a host name up when the request is stopped: that can take seconds.
-      set(CURLOPT_QUICK_EXIT, 1L);
-      if (request_.no_proxy_) set(CURLOPT_NOPROXY, "*");
-      if (fresh) set(CURLOPT_FRESH_CONNECT, 1L);
-      set(CURLOPT_WRITEFUNCTION, &on_body);
-      set(CURLOPT_WRITEDATA, this);
-      set(CURLOPT_HEADERFUNCTION, &on_header);
-      set(CURLOPT_HEADERDATA, this);
-      set(CURLOPT_ERRORBUFFER, detail_.data());
-    }
-    template <class Value>
-    void set(CURLoption option, Value value) {
-      const CURLcode outcome = curl_easy_setopt(easy(), option, value);
-      // NETRC, HTTP/2 and TLS options are refused by a libcurl that was built without them, and are then not needed.
-      if (outcome != CURLE_OK && outcome != CURLE_NOT_BUILT_IN && outcome != CURLE_UNKNOWN_OPTION &&
-          outcome != CURLE_UNSUPPORTED_PROTOCOL)
-        throw error{errc::io, std::string{"http: libcurl refused an option: "} + curl_easy_strerror(outcome)};
-    }
-    void add_header(const std::string& line) {
-      curl_slist* const longer = curl_slist_append(headers_, line.c_str());
-      if (longer == nullptr) throw error{errc::io, "http: out of memory"};
-      headers_ = longer;
-    }
-
-    static std::size_t on_body(char* bytes, std::size_t, std::size_t count, void* self) noexcept {
-      transfer& into = *static_cast<transfer*>(self);
-      into.any_byte_ = true;
-      if (count > into.request_.max_response_bytes_ - into.response_.body.size()) {
-        into.too_long_ = true;
-        return 0;
-      }
-      try {
-        into.response_.body.append(bytes, count);
-      } catch (...) {
-        return 0;  // libcurl then says CURLE_WRITE_ERROR
-      }
-      return count;
-    }
-    static std::size_t on_header(char* bytes, std::size_t, std::size_t count, void* self) noexcept {
-      try {
-        static_cast<transfer*>(self)->any_byte_ = true;
-        static_cast<transfer*>(self)->add_response_header({bytes, count});
-      } catch (...) {
-        return 0;
-      }
-      return count;
-    }
-    void add_response_header(std::string_view line) {
-      while (!line.empty() && (line.back() == '\r' || line.back() == '\n')) line.remove_suffix(1);
-      if (line.starts_with("HTTP/")) return response_.headers.clear();  // of an interim (1xx) response before this one
-      const std::size_t colon = line.find(':');
-      if (colon == std::string_view::npos) return;
-      std::string name{line.substr(0, colon)};
-      std::transform(name.begin(), name.end(), name.begin(),
-                     [](char c) { return 'A' <= c && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
-      std::string_view value = line.substr(colon + 1);
-      while (!value.empty() && (value.front() == ' ' || value.front() == '\t')) value.remove_prefix(1);
-      response_.headers.emplace_back(std::move(name), value);
-    }
-
-    [[nodiscard]] std::chrono::nanoseconds time_of(CURLINFO which) const noexcept {
-      curl_off_t microseconds = 0;
-      curl_easy_getinfo(easy(), which, &microseconds);
-      return std::chrono::microseconds{microseconds};
-    }
-    [[nodiscard]] bool reused() const noexcept {
-      long opened = 0;
-      curl_easy_getinfo(easy(), CURLINFO_NUM_CONNECTS, &opened);
-      return opened == 0;
-    }
-
-    [[noreturn]] void throw_failure() const {
-      const std::string to = origin_of(request_.url());
-      if (too_long_)
-        throw error{errc::protocol,
-                    "the answer of " + to + " is longer than " + std::to_string(request_.max_response_bytes_) +
-                        " bytes; raise the bound if it should be",
-                    request_cost::unknown};
-      if (outcome_ == CURLE_OPERATION_TIMEDOUT) {
-        const bool connected = time_of(CURLINFO_PRETRANSFER_TIME_T).count() > 0;
-        const auto limit = connected ? request_.timeouts_.total : request_.timeouts_.connect;
-        throw timed_out{to + (connected ? " did not answer" : " could not be connected to") + " within " +
-                            std::to_string(limit.count()) + " ms; is the server overloaded? Raise timeouts." +
-                            (connected ? "total" : "connect") + " if it needs longer",
-                        connected ? request_cost::unknown : request_cost::none};
-      }
-      std::string message = "no answer from " + to + ": " + curl_easy_strerror(outcome_);
-      if (detail_[0] != '\0') message += std::string{" ("} + detail_.data() + ")";
-      if (outcome_ == CURLE_COULDNT_CONNECT) {
-        long os_error = 0;  // none: it was not the network that refused
-        curl_easy_getinfo(easy(), CURLINFO_OS_ERRNO, &os_error);
-        message += os_error != 0 ? "; is a server listening there?"
-                                 : "; is a server listening there, and has this process descriptors left (ulimit -n)?";
-      }
-      const bool sent = time_of(CURLINFO_PRETRANSFER_TIME_T).count() > 0;
-      throw transport_error{message, static_cast<int>(outcome_), sent ? request_cost::unknown : request_cost::none};
-    }
-
-    http_client& client_;
-    const http_request& request_;
-    curl_slist* headers_ = nullptr;
-    http_response response_;
-    CURLcode outcome_ = CURLE_OK;
-    bool started_ = false;
-    bool any_byte_ = false;  // of an answer, an interim one (1xx) too
-    bool too_long_ = false;
-    bool complete_ = false;
-    bool stopped_ = false;
-    std::exception_ptr start_failure_;
-    std::array<char, CURL_ERROR_SIZE> detail_{};
-    continuation continuation_;
-    posted_call start_{[this] { start(); }};
-    posted_call stop_{[this] { stop(); }};
-    std::atomic<phase> phase_{phase::arriving};
-    std::optional<stop_callback<stop_request>> on_stop_;
-  };
-
-  // One easy handle a request in flight, used again: a reset costs 0.6 µs, a new one an allocation of several KiB.
-  CURL* take_easy() {
-    {
-      std::scoped_lock lock{mutex_};
-      if (!idle_.empty()) {
-        CURL* const easy = idle_.back();
-        idle_.pop_back();
-        return easy;
-      }
-    }
-    CURL* const easy = curl_easy_init();
-    if (easy == nullptr) throw error{errc::io, "http: libcurl cannot make a handle; out of memory?"};
-    return easy;
+  static std::string_view trimmed(std::string_view value) noexcept {
+    const auto space = [](char c) { return c == ' ' || c == '\t'; };
+    while (!value.empty() && space(value.front())) value.remove_prefix(1);
+    while (!value.empty() && space(value.back())) value.remove_suffix(1);
+    return value;
   }
-  void give_back(CURL* easy) noexcept {
-    curl_easy_reset(easy);
-    std::scoped_lock lock{mutex_};
-    try {
-      idle_.push_back(easy);
-    } catch (...) {
-      curl_easy_cleanup(easy);
+  static int status_of(std::string_view line) noexcept {
+    const std::size_t space = line.find(' ');
+    if (space == std::string_view::npos || line.size() < space + 4) return 0;
+    int status = 0;
+    for (const char digit : line.substr(space + 1, 3)) {
+      if (digit < '0' || digit > '9') return 0;
+      status = 10 * status + (digit - '0');
     }
-  }
-  /// Scheme, host and port: a path or query may hold what nobody should read in a log.
-  static std::string origin_of(const std::string& url) {
-    const std::size_t host = url.find("://");
-    return host == std::string::npos ? url : url.substr(0, url.find('/', host + 3));
+    return status;
   }
 
-  event_loop& loop_;
-  std::mutex mutex_;  // guards idle_
-  std::vector<CURL*> idle_;
+  int status_ = 0;
+  std::string lines_;  // each ends with \n
+};
+
+/// Where the time of a request went, since it was sent.
+struct http_timing {
+  std::chrono::nanoseconds first_byte{0};  ///< until the header was there
+  std::chrono::nanoseconds total{0};       ///< until the end
+};
+
+/// A whole answer, whatever its status.
+struct http_response {
+  http_response() = default;  // declared: g++ 12 destroys a temporary aggregate of a co_await twice
+
+  http_head head = {};
+  std::string body = {};
+  http_timing timing = {};
+  bool reused_connection = false;
+
+  [[nodiscard]] int status() const noexcept { return head.status(); }
+  [[nodiscard]] std::string_view header(std::string_view name) const noexcept { return head.header(name); }
 };
 
 }  // namespace felix::inline v1

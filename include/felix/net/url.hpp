@@ -3,7 +3,7 @@
 #pragma once
 
 #include <felix/error.hpp>
-#include <felix/net/curl_reactor.hpp>
+#include <felix/net/detail/curl_library.hpp>
 
 #include <curl/curl.h>
 

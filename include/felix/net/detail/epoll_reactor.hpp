@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: MIT
+// net: waits for sockets with epoll and tells libcurl which of them are ready.
+#pragma once
+
+#include <felix/error.hpp>
+#include <felix/net/detail/curl_multi.hpp>
+#include <felix/net/detail/wake_pipe.hpp>
+
+#include <curl/curl.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <system_error>
+#include <vector>
+
+namespace felix::inline v1 {
+namespace detail {
+
+/// The reactor of `event_loop` on Linux. Used from the loop's thread only, but for wake().
+///
+/// libcurl asks to forget a socket after each request and to watch it again in the next, which would be two system calls
+/// a request. A connection that is kept alive therefore stays registered, and what libcurl wants is remembered. It is
+/// unregistered when it becomes ready while nobody wants it (its server has closed it), and when libcurl closes it.
+/// Cost: a wait is linear in what is ready; a request on a kept connection costs no epoll_ctl.
+class epoll_reactor : public curl_multi {
+ public:
+  epoll_reactor() : epoll_{::epoll_create1(EPOLL_CLOEXEC)} {
+    if (epoll_ < 0) {
+      const int why = errno;
+      throw error{std::error_code{why, std::generic_category()},
+                  "event_loop: cannot make an epoll; too many open files? (see ulimit -n)"};
+    }
+    epoll_event readable{};
+    readable.events = EPOLLIN;
+    readable.data.fd = wake_.read_end();
+    ::epoll_ctl(epoll_, EPOLL_CTL_ADD, wake_.read_end(), &readable);
+    curl_multi_setopt(multi(), CURLMOPT_SOCKETFUNCTION, &on_socket);
+    curl_multi_setopt(multi(), CURLMOPT_SOCKETDATA, this);
+    curl_multi_setopt(multi(), CURLMOPT_TIMERFUNCTION, &on_timer);
+    curl_multi_setopt(multi(), CURLMOPT_TIMERDATA, this);
+  }
+  ~epoll_reactor() {
+    clean_up();
+    ::close(epoll_);
+  }
+
+  /// Once for each handle that is to run here, by any thread.
+  void prepare(CURL* easy) noexcept {
+    // Only of such sockets are we told when libcurl closes them: those of its resolver are never left registered.
+    curl_easy_setopt(easy, CURLOPT_SOCKOPTFUNCTION, &on_open);
+    curl_easy_setopt(easy, CURLOPT_SOCKOPTDATA, this);
+    curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, &on_close);
+    curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, this);
+  }
+
+  void wait(std::optional<std::chrono::nanoseconds> at_most) {
+    if (due_) {
+      const auto left = std::max(*due_ - clock::now(), clock::duration::zero());
+      at_most = at_most ? std::min<std::chrono::nanoseconds>(*at_most, left) : left;
+    }
+    look(milliseconds(at_most));
+  }
+  void poll() { look(0); }
+  void wake() noexcept { wake_.write(); }
+
+ private:
+  using clock = std::chrono::steady_clock;
+  struct watched {
+    std::uint32_t registered = 0;  // with epoll
+    std::uint32_t wanted = 0;      // by libcurl
+    bool may_stay = false;         // registered although it is not wanted
+  };
+
+  void look(int at_most) {
+    if (due_ && *due_ <= clock::now()) {
+      expire();
+      at_most = 0;
+    }
+    std::array<epoll_event, 64> ready;
+    const int count = ::epoll_wait(epoll_, ready.data(), static_cast<int>(ready.size()), at_most);
+    for (int i = 0; i < count; ++i) on_ready(ready[static_cast<std::size_t>(i)]);
+    if (due_ && *due_ <= clock::now()) expire();
+    if (running() != 0) tell_finished();
+  }
+  void expire() {
+    due_.reset();
+    int still_running = 0;
+    curl_multi_socket_action(multi(), CURL_SOCKET_TIMEOUT, 0, &still_running);
+  }
+
+  void on_ready(const epoll_event& event) {
+    const int socket = event.data.fd;
+    if (socket == wake_.read_end()) return wake_.drain();
+    watched& known = at(socket);
+    if (known.wanted == 0)
+      return apply(socket, known, 0);  // its server has closed it; libcurl sees that when it uses it
+    int what = 0;
+    if ((event.events & (EPOLLIN | EPOLLHUP | EPOLLRDHUP)) != 0) what |= CURL_CSELECT_IN;
+    if ((event.events & EPOLLOUT) != 0) what |= CURL_CSELECT_OUT;
+    if ((event.events & EPOLLERR) != 0) what |= CURL_CSELECT_ERR;
+    int still_running = 0;
+    curl_multi_socket_action(multi(), socket, what, &still_running);
+  }
+
+  static int on_socket(CURL*, curl_socket_t socket, int what, void* reactor, void*) noexcept {
+    auto& self = *static_cast<epoll_reactor*>(reactor);
+    if (!self.has_room_for(socket)) return -1;  // no memory: libcurl ends its transfers
+    watched& known = self.at(socket);
+    known.wanted = 0;
+    if (what == CURL_POLL_IN || what == CURL_POLL_INOUT) known.wanted |= EPOLLIN;
+    if (what == CURL_POLL_OUT || what == CURL_POLL_INOUT) known.wanted |= EPOLLOUT;
+    if (known.wanted == 0 && known.may_stay && known.registered == EPOLLIN) return 0;
+    self.apply(socket, known, known.wanted);
+    return 0;
+  }
+  static int on_timer(CURLM*, long milliseconds, void* reactor) noexcept {
+    auto& self = *static_cast<epoll_reactor*>(reactor);
+    self.due_.reset();
+    if (milliseconds == 0) self.due_ = clock::time_point{};
+    if (milliseconds > 0) self.due_ = clock::now() + std::chrono::milliseconds{milliseconds};
+    return 0;
+  }
+  static int on_open(void* reactor, curl_socket_t socket, curlsocktype) noexcept {
+    auto& self = *static_cast<epoll_reactor*>(reactor);
+    if (!self.has_room_for(socket)) return CURL_SOCKOPT_ERROR;
+    self.at(socket) = {.may_stay = true};
+    return CURL_SOCKOPT_OK;
+  }
+  static int on_close(void* reactor, curl_socket_t socket) noexcept {
+    auto& self = *static_cast<epoll_reactor*>(reactor);
+    if (self.has_room_for(socket)) self.at(socket) = {};  // closing it unregisters it
+    return ::close(socket);
+  }
+
+  void apply(int socket, watched& known, std::uint32_t events) noexcept {
+    if (events == known.registered) return;
+    epoll_event wanted{};
+    wanted.events = events;
+    wanted.data.fd = socket;
+    ::epoll_ctl(epoll_,
+                events == 0             ? EPOLL_CTL_DEL
+                : known.registered == 0 ? EPOLL_CTL_ADD
+                                        : EPOLL_CTL_MOD,
+                socket, &wanted);
+    known.registered = events;
+  }
+  [[nodiscard]] bool has_room_for(int socket) noexcept try {
+    if (static_cast<std::size_t>(socket) >= sockets_.size()) sockets_.resize(static_cast<std::size_t>(socket) + 16);
+    return true;
+  } catch (...) {
+    return false;
+  }
+  [[nodiscard]] watched& at(int socket) noexcept { return sockets_[static_cast<std::size_t>(socket)]; }
+
+  wake_pipe wake_;
+  int epoll_;
+  std::vector<watched> sockets_;          // by descriptor: they are small numbers
+  std::optional<clock::time_point> due_;  // when libcurl wants to be called, whatever the sockets do
+};
+
+}  // namespace detail
+}  // namespace felix::inline v1

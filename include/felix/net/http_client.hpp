@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: MIT
+// net: HTTP requests over libcurl, awaited, as a whole or as the answer comes.
+#pragma once
+
+#include <felix/async/task.hpp>
+#include <felix/net/detail/http_line.hpp>
+#include <felix/net/event_loop.hpp>
+#include <felix/net/http.hpp>
+
+#include <cassert>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace felix::inline v1 {
+
+/// One request, and its answer as it comes. It is sent when head() is first awaited.
+///     auto exchange = http.open(request);
+///     if ((co_await exchange.head()).is_ok())
+///       for (;;) {
+///         const std::string_view bytes = co_await exchange.read();
+///         if (bytes.empty()) break;
+///         use(bytes);
+///       }
+/// Threads:  one coroutine at a time, of any thread.
+/// Stop:     the transfer ends at once and its connection is closed; throws `cancelled`.
+/// Throws:   transport_error, timed_out, or error (protocol) for an answer over its bound.
+/// Lifetime: destroyed before the end of the answer, it closes the connection, which makes servers stop working.
+class http_exchange {
+ public:
+  http_exchange(std::shared_ptr<detail::http_lines> lines, http_request request, detail::http_line::reading how)
+      : lines_{std::move(lines)}, line_{lines_->take()} {
+    line_->prepare(std::move(request), how);
+  }
+  http_exchange(http_exchange&&) noexcept = default;
+  http_exchange& operator=(http_exchange&&) = delete;
+  ~http_exchange() {
+    if (line_) detail::http_line::abandon(std::move(line_), lines_);
+  }
+
+  /// The status and the headers.
+  task<const http_head*> head() {
+    co_await detail::http_line::wait{*line_, detail::http_line::part::head};
+    if (!line_->has_head()) line_->check();
+    co_return &line_->head();
+  }
+
+  /// Whatever has come since, at least a byte; empty at the end of the answer. Valid until the next read(). At least
+  /// `padding` bytes behind it can be read too, as simdjson wants it.
+  task<std::string_view> read() {
+    co_await detail::http_line::wait{*line_, detail::http_line::part::bytes};
+    line_->take_bytes(bytes_);
+    if (bytes_.empty()) line_->check();
+    bytes_.reserve(bytes_.size() + padding);
+    co_return std::string_view{bytes_};
+  }
+  static constexpr std::size_t padding = 64;
+
+  /// The reader has found content in what it read, or asks for more of it: http_timeouts::between_tokens begins anew.
+  void content_arrived() { line_->content_arrived(); }
+
+  /// Of what has come so far.
+  [[nodiscard]] http_timing timing() const noexcept { return line_->timing(); }
+  [[nodiscard]] std::chrono::steady_clock::time_point sent_at() const noexcept { return line_->sent_at(); }
+
+ private:
+  friend class http_client;
+  std::shared_ptr<detail::http_lines> lines_;
+  std::unique_ptr<detail::http_line> line_;
+  std::string bytes_;
+};
+
+/// Sends requests over connections that it keeps alive.
+///     auto answer = co_await http.send(request);
+/// Redirects are not followed: the Authorization header and the body would go to whoever the server names.
+/// Threads:  send from any thread; the transfer runs on the loop, and the coroutine goes on where it lives.
+/// Stop:     the transfer ends at once and its connection is closed; throws `cancelled`.
+/// Throws:   transport_error, timed_out, or error (protocol) for a body over its bound. A status is not an error here.
+/// Lifetime: the loop outlives the client, and the client its requests.
+/// See:      RFC 9110, RFC 9112.
+class http_client {
+ public:
+  explicit http_client(event_loop& loop) : lines_{std::make_shared<detail::http_lines>(loop)} {}
+  http_client(http_client&&) = delete;
+
+  task<http_response> send(http_request request) {
+    using line = detail::http_line;
+    http_exchange exchange{lines_, std::move(request), line::reading::as_a_whole};
+    co_await line::wait{*exchange.line_, line::part::all};
+    exchange.line_->check();
+    http_response response;
+    response.head = std::move(exchange.line_->head());
+    exchange.line_->take_bytes(response.body);
+    response.timing = exchange.line_->timing();
+    response.reused_connection = exchange.line_->reused_connection();
+    co_return response;
+  }
+
+  /// For an answer that is read while it comes.
+  [[nodiscard]] http_exchange open(http_request request) {
+    return {lines_, std::move(request), detail::http_line::reading::as_it_comes};
+  }
+
+ private:
+  std::shared_ptr<detail::http_lines> lines_;
+};
+
+}  // namespace felix::inline v1
