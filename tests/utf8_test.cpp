@@ -50,6 +50,42 @@ TEST_CASE("utf8: every code point comes back from its encoding, and counts as on
   CHECK(felix::code_point_count("a\xFF\xC3") == 3);
 }
 
+TEST_CASE("utf8: valid_utf8_end finds the first byte that is no part of a code point", "[core][utf8]") {
+  const auto slowly = [](std::string_view text) {
+    std::size_t at = 0;
+    while (at < text.size() && felix::code_point_at(text, at).valid) at += felix::code_point_at(text, at).bytes;
+    return at;
+  };
+  CHECK(felix::valid_utf8_end("") == 0);
+  CHECK(felix::valid_utf8_end("a\xFFz") == 1);
+  CHECK(felix::valid_utf8_end("a\xFFz", 2) == 3);
+  CHECK(felix::valid_utf8_end("Zürich 東京 🙂 and more ASCII") ==
+        std::string_view{"Zürich 東京 🙂 and more ASCII"}.size());
+  // Every begin of a code point with every second byte, and thirds and fourths from both sides of each boundary.
+  for (unsigned first = 0x7F; first < 256; ++first) {
+    for (unsigned second = 0; second < 256; ++second) {
+      for (char third : {'\x00', '\x7F', '\x80', '\xBF', '\xC0'}) {
+        for (char fourth : {'\x7F', '\x80', '\xBF', '\xC0'}) {
+          const char bytes[]{'x', static_cast<char>(first), static_cast<char>(second), third, fourth, 'y', 'y', 'y',
+                             'y'};
+          for (std::size_t size : {5U, 4U, 3U, 2U, 9U}) {  // with and without bytes behind it
+            const std::string_view text{bytes, size};
+            if (felix::valid_utf8_end(text) != slowly(text)) FAIL("first " << first << ", second " << second);
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("utf8: append_valid_utf8 replaces each byte that is no part of a code point", "[core][utf8]") {
+  std::string to = "begin: ";
+  felix::append_valid_utf8(to, "");
+  felix::append_valid_utf8(to, "ok 東京");
+  felix::append_valid_utf8(to, "\xFFx\xE6\x9D");
+  CHECK(to == "begin: ok 東京\xEF\xBF\xBDx\xEF\xBF\xBD\xEF\xBF\xBD");
+}
+
 TEST_CASE("utf8: without_controls keeps text, line breaks and tabs, and nothing that steers a terminal",
           "[core][utf8]") {
   CHECK(felix::without_controls("Zeile 1\n\tZeile 2 – 東京 🙂") == "Zeile 1\n\tZeile 2 – 東京 🙂");

@@ -45,8 +45,16 @@
 #include <felix/budget/token_budget.hpp>
 #include <felix/error.hpp>
 #include <felix/llm/chat.hpp>
+#include <felix/llm/chat_message.hpp>
+#include <felix/llm/chat_request.hpp>
+#include <felix/llm/chat_response.hpp>
+#include <felix/llm/chat_stream.hpp>
 #include <felix/llm/client.hpp>
 #include <felix/llm/codec.hpp>
+#include <felix/llm/dialect.hpp>
+#include <felix/llm/embedding_request.hpp>
+#include <felix/llm/image.hpp>
+#include <felix/llm/json_text.hpp>
 #include <felix/llm/limited.hpp>
 #include <felix/llm/model.hpp>
 #include <felix/llm/openai_model.hpp>
@@ -56,6 +64,7 @@
 #include <felix/net/http.hpp>
 #include <felix/net/http_client.hpp>
 #include <felix/net/secret.hpp>
+#include <felix/net/sse.hpp>
 #include <felix/net/stop_on_signal.hpp>
 #include <felix/net/url.hpp>
 #include <felix/observe/usage.hpp>
@@ -66,6 +75,7 @@
 #include <felix/queue/pop_order.hpp>
 #include <felix/queue/priority_queue.hpp>
 #include <felix/result.hpp>
+#include <felix/telemetry/histogram.hpp>
 #include <felix/telemetry/timeline.hpp>
 #include <felix/usage.hpp>
 #include <felix/utf8.hpp>

@@ -2,6 +2,7 @@
 // UTF-8, one code point at a time, and text that is safe to show on a terminal.
 #pragma once
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -76,5 +77,57 @@ namespace detail {
   return at;
 }
 
+/// Where the run of well-formed code points above ASCII that starts at `at` ends: `at` itself if there is none. They are
+/// tested four bytes at once, without being taken apart.
+[[nodiscard]] inline std::size_t non_ascii_end(std::string_view text, std::size_t at) noexcept {
+  while (at < text.size()) {
+    if constexpr (std::endian::native == std::endian::little) {
+      if (std::uint32_t four = 0; text.size() - at >= sizeof four) {
+        std::memcpy(&four, text.data() + at, sizeof four);
+        if ((four & 0x80U) == 0) return at;
+        // 1110xxxx 10xxxxxx 10xxxxxx, but neither overlong (E0 80..9F) nor a surrogate (ED A0..BF).
+        if ((four & 0xC0C0F0U) == 0x8080E0U && (four & 0x200FU) != 0 && (four & 0x200FU) != 0x200DU) {
+          at += 3;
+          continue;
+        }
+        // 110xxxxx 10xxxxxx, but not overlong (C0, C1).
+        if ((four & 0xC0E0U) == 0x80C0U && (four & 0x1EU) != 0) {
+          at += 2;
+          continue;
+        }
+        // 11110xxx and three of 10xxxxxx, from F0 90 to F4 8F: the two bits that follow are part of the comparison.
+        if ((four & 0xC0C0C0F8U) == 0x808080F0U && ((four & 7U) << 2U | (four >> 12U & 3U)) - 1 < 16) {
+          at += 4;
+          continue;
+        }
+      }
+    }
+    const code_point next = code_point_at(text, at);
+    if (!next.valid || next.value < 0x80) return at;
+    at += next.bytes;
+  }
+  return at;
+}
+
 }  // namespace detail
+
+/// Where the well-formed text that starts at `at` ends: size() if all of it is, else at the first byte that is no part
+/// of a code point. O(n), and quick: ASCII eight bytes at a time.
+[[nodiscard]] inline std::size_t valid_utf8_end(std::string_view text, std::size_t at = 0) noexcept {
+  for (std::size_t end = at;; at = end) {
+    end = detail::non_ascii_end(text, detail::ascii_end(text, at));
+    if (end == at) return at;
+  }
+}
+
+/// Appends `text` with U+FFFD for each byte that is no part of a code point. O(n).
+inline void append_valid_utf8(std::string& to, std::string_view text) {
+  for (std::size_t at = 0; at < text.size(); ++at) {
+    const std::size_t end = valid_utf8_end(text, at);
+    to.append(text, at, end - at);
+    if (end != text.size()) to += "\xEF\xBF\xBD";
+    at = end;
+  }
+}
+
 }  // namespace felix::inline v1

@@ -4,59 +4,16 @@
 #include "support/catch.hpp"
 #include "support/fault_server.hpp"
 
+#include <felix/net/sse.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 
 using Catch::Matchers::ContainsSubstring;
 namespace codec = felix::codec;
-
-static std::string quoted(std::string_view text) {
-  std::string json;
-  codec::append_string(json, text);
-  return json;
-}
-
-TEST_CASE("codec: strings are escaped, and what is not UTF-8 is replaced", "[llm][codec]") {
-  CHECK(quoted("plain") == R"("plain")");
-  CHECK(quoted("a\"b\\c\n\t\r\b") == R"("a\"b\\c\n\t\u000d\u0008")");
-  CHECK(quoted(std::string_view{"\0\x1f\x7f", 3}) == R"("\u0000\u001f\u007f")");
-  CHECK(quoted("Zürich 東京 🙂") == "\"Zürich 東京 🙂\"");
-  const std::string replacement = "\xEF\xBF\xBD";
-  CHECK(quoted("\xff") == "\"" + replacement + "\"");
-  CHECK(quoted("a\xC3") == "\"a" + replacement + "\"");                                    // cut short
-  CHECK(quoted("\xC0\x80") == "\"" + replacement + replacement + "\"");                    // overlong
-  CHECK(quoted("\xED\xA0\x80") == "\"" + replacement + replacement + replacement + "\"");  // a surrogate
-  CHECK(quoted("\xF4\x90\x80\x80") == "\"" + replacement + replacement + replacement + replacement + "\"");  // too high
-  CHECK(quoted("\xF0\x9F\x99") == "\"" + replacement + replacement + replacement + "\"");
-}
-
-TEST_CASE("codec: what is written can be read back by the parser", "[llm][codec]") {
-  std::string text;
-  for (unsigned char c = 0; c < 128; ++c) text += static_cast<char>(c);
-  text += "ß€🙂";
-  const auto body =
-      codec::encode(felix::chat_request{}.system(text).user("u\"").temperature(0.1).max_tokens(7).seed(3), "model\"x");
-  simdjson::dom::parser parser;
-  simdjson::dom::element root;
-  REQUIRE(parser.parse(body).get(root) == simdjson::SUCCESS);
-  std::string_view got;
-  REQUIRE(root["messages"].at(0)["content"].get(got) == simdjson::SUCCESS);
-  CHECK(got == text);
-  REQUIRE(root["model"].get(got) == simdjson::SUCCESS);
-  CHECK(got == "model\"x");
-  CHECK(root["temperature"].get_double().value() == 0.1);
-  CHECK(root["max_tokens"].get_int64().value() == 7);
-  CHECK(root["seed"].get_int64().value() == 3);
-  CHECK(root["stream"].get_bool().value() == false);
-}
-
-TEST_CASE("codec: what was not asked for is not sent, and no messages are refused", "[llm][codec]") {
-  const auto body = codec::encode(felix::chat_request{}.user("x"), "m");
-  CHECK(body == R"({"model":"m","messages":[{"role":"user","content":"x"}],"stream":false})");
-  CHECK_THAT(codec::encode(felix::chat_request{}.user("x").model("other"), "m"),
-             ContainsSubstring(R"("model":"other")"));
-  CHECK_THROWS_AS(codec::encode(felix::chat_request{}, "m"), felix::error);
-}
 
 TEST_CASE("codec: reads an answer, and tolerates what servers leave out", "[llm][codec]") {
   const auto whole = codec::decode(
@@ -185,4 +142,27 @@ TEST_CASE("codec: what real servers answered", "[llm][codec][samples]") {
   CHECK(overflow.type() == "exceed_context_size_error");
   CHECK(codec::decode_models(*body_of("llamacpp-2026/models.http"), "s").at(0).owned_by == "llamacpp");
   CHECK_FALSE(codec::decode(*body_of("llamacpp-2026/ok-key.http"), "s").text().empty());
+}
+
+static_assert(felix::sse_parser::padding >= simdjson::SIMDJSON_PADDING);
+
+TEST_CASE("codec: the data of an event can be parsed where it lies", "[llm][codec]") {
+  std::string stream;
+  for (int i = 0; i < 40; ++i) stream += "data: {\"n\":" + std::to_string(i) + "}\n\n";
+  const std::size_t size = stream.size();
+  stream.append(simdjson::SIMDJSON_PADDING, '"');
+  for (std::size_t piece : {1U, 7U, 20U, 1'000U}) {
+    felix::sse_parser parser;
+    simdjson::dom::parser json;
+    std::int64_t expected = 0;
+    for (std::size_t at = 0; at < size; at += piece) {
+      parser.feed(std::string_view{stream}.substr(at, std::min(piece, size - at)));
+      while (const auto event = parser.next()) {
+        std::int64_t n = -1;
+        REQUIRE(json.parse(event->data.data(), event->data.size(), false)["n"].get(n) == simdjson::SUCCESS);
+        CHECK(n == expected++);
+      }
+    }
+    CHECK(expected == 40);
+  }
 }

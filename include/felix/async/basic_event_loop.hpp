@@ -85,6 +85,7 @@ class basic_event_loop : public scheduler {
         outcome.emplace(result<T>::failure(std::current_exception()));
       }
     };
+    const driving here{*this};
     stop_source stuck_stop;
     const stop_callback_for_t<Token, detail::stop_forward> forwarded{stop, detail::stop_forward{stuck_stop}};
     spawn(std::forward<A>(work), keep, stuck_stop.get_token());
@@ -112,6 +113,7 @@ class basic_event_loop : public scheduler {
   /// Does everything that can be done now, and never blocks: for applications with a loop of their own. True: it gave up
   /// after 10,000 rounds, because coroutines go on waking each other; call it again when there is time.
   bool poll() {
+    const driving here{*this};
     constexpr int at_most = 10'000;
     for (int rounds = 0; rounds < at_most; ++rounds) {
       if (!turn(waiting::refused)) return false;
@@ -125,6 +127,7 @@ class basic_event_loop : public scheduler {
   void shut_down() {
     if (detail::running_loop() != nullptr)
       throw deadlock_error{"shut_down: called by a task or a callback of a running loop, which would wait for itself"};
+    const driving here{*this};
     shut_down_->request_stop();
     while (spawned_ != 0) {
       if (!turn(waiting::allowed))
@@ -167,6 +170,12 @@ class basic_event_loop : public scheduler {
 
   /// Whether the loop runs on this thread now.
   [[nodiscard]] bool is_current() const noexcept { return detail::running_loop() == this; }
+  /// Whether this thread may do what is the loop's to do: the loop runs on it, or it runs nowhere now and ran here last.
+  [[nodiscard]] bool is_here() const noexcept {
+    return is_current() ||
+           (!driven_.load(std::memory_order_acquire) &&
+            driver_.load(std::memory_order_relaxed) == std::this_thread::get_id());
+  }
   [[nodiscard]] Reactor& reactor() noexcept { return reactor_; }
 
  private:
@@ -176,6 +185,21 @@ class basic_event_loop : public scheduler {
   }
 
   enum class waiting : unsigned char { allowed, refused };
+
+  /// While run(), poll() or shut_down() turns the loop.
+  class driving {
+   public:
+    explicit driving(basic_event_loop& loop) noexcept : loop_{loop}, outer_{loop.driven_.load(std::memory_order_relaxed)} {
+      loop_.driver_.store(std::this_thread::get_id(), std::memory_order_relaxed);
+      loop_.driven_.store(true, std::memory_order_relaxed);
+    }
+    driving(driving&&) = delete;
+    ~driving() { loop_.driven_.store(outer_, std::memory_order_release); }
+
+   private:
+    basic_event_loop& loop_;
+    bool outer_;
+  };
 
   /// Ends a sleep, and remembers whether a post did.
   class waking_up {
@@ -259,6 +283,8 @@ class basic_event_loop : public scheduler {
   detail::work_list ready_;         // the loop's thread only
   std::mutex timers_mutex_;
   detail::timer_heap timers_;
+  std::atomic<bool> driven_{false};
+  std::atomic<std::thread::id> driver_{std::this_thread::get_id()};
   std::size_t spawned_ = 0;                              // how many of them have not ended
   std::optional<stop_source> shut_down_{std::in_place};  // a new one after each shut_down()
 };

@@ -1,19 +1,21 @@
 // SPDX-License-Identifier: MIT
-// llm: JSON to and from OpenAI-compatible servers. The one header that includes simdjson: it costs 1.8 s to compile.
+// llm: what OpenAI-compatible servers answer, read from its JSON.
 #pragma once
 
 #include <felix/error.hpp>
-#include <felix/llm/chat.hpp>
-#include <felix/utf8.hpp>
+#include <felix/llm/chat_response.hpp>
+#include <felix/llm/detail/answer_reader.hpp>
+#include <felix/llm/detail/base64.hpp>
+#include <felix/llm/detail/json_element.hpp>
 
 #include <fmt/format.h>
-#include <simdjson.h>
 
-#include <algorithm>
+#include <bit>
 #include <charconv>
 #include <chrono>
+#include <cmath>
 #include <cstddef>
-#include <iterator>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -26,168 +28,131 @@ namespace felix::inline v1 {
 struct model_info {
   std::string id = {};
   std::string owned_by = {};
+  token_count context_tokens = 0;  ///< how many tokens its context holds; 0: the server does not say
+};
+
+/// Texts as vectors.
+struct embedding_list {
+  std::vector<std::vector<float>> vectors = {};  ///< one a text, in their order
+  token_usage usage = {};
+  std::string model = {};
 };
 
 /// The wire format. Pure functions: no network, no state.
 /// See: the OpenAI API's chat/completions and models; what other servers send instead is tolerated where it can be.
 namespace codec {
 
-/// Appends `text` as a JSON string. A byte that is not UTF-8 becomes U+FFFD: llama.cpp answers 500 to it.
-inline void append_string(std::string& json, std::string_view text) {
-  json += '"';
-  for (std::size_t at = 0; at < text.size();) {
-    const code_point next = code_point_at(text, at);
-    if (!next.valid) {
-      json += "\xEF\xBF\xBD";
-    } else if (next.value == U'"' || next.value == U'\\') {
-      json += '\\';
-      json += text[at];
-    } else if (next.value == U'\n') {
-      json += "\\n";
-    } else if (next.value == U'\t') {
-      json += "\\t";
-    } else if (next.value < 0x20 || next.value == 0x7f) {
-      fmt::format_to(std::back_inserter(json), "\\u{:04x}", static_cast<unsigned>(next.value));
-    } else {
-      json.append(text, at, next.bytes);
-    }
-    at += next.bytes;
-  }
-  json += '"';
-}
-
-/// The body of POST /chat/completions. `default_model` is used where the request names none.
-[[nodiscard]] inline std::string encode(const chat_request& request, std::string_view default_model) {
-  if (request.messages().empty())
-    throw error{errc::invalid_argument, "chat_request: there is no message; add one with user(text)"};
-  std::string json = R"({"model":)";
-  append_string(json, request.model().empty() ? default_model : std::string_view{request.model()});
-  json += R"(,"messages":[)";
-  for (bool first = true; const chat_message& message : request.messages()) {
-    if (!std::exchange(first, false)) json += ',';
-    json += R"({"role":)";
-    append_string(json, to_string(message.role));
-    json += R"(,"content":)";
-    append_string(json, message.content);
-    json += '}';
-  }
-  json += ']';
-  const auto out = std::back_inserter(json);
-  if (request.max_tokens()) fmt::format_to(out, R"(,"max_tokens":{})", *request.max_tokens());
-  if (request.temperature()) fmt::format_to(out, R"(,"temperature":{})", *request.temperature());
-  if (request.seed()) fmt::format_to(out, R"(,"seed":{})", *request.seed());
-  json += R"(,"stream":false})";
-  return json;
-}
-
-namespace detail {
-
-using element = simdjson::dom::element;
-
-[[nodiscard]] inline std::optional<element> member(const element& object, std::string_view name) noexcept {
-  element found;
-  if (object[name].get(found) != simdjson::SUCCESS || found.is_null()) return std::nullopt;
-  return found;
-}
-[[nodiscard]] inline std::string string_of(const element& object, std::string_view name) {
-  std::string_view text;
-  const auto found = member(object, name);
-  return found && found->get(text) == simdjson::SUCCESS ? std::string{text} : std::string{};
-}
-/// A count that a server sent; anything that is not a number of at least 0 counts as not sent.
-[[nodiscard]] inline std::optional<token_count> count_of(const element& object, std::string_view name) noexcept {
-  const auto found = member(object, name);
-  if (!found) return std::nullopt;
-  constexpr std::int64_t most = 1'000'000'000'000'000;  // sums of what a server invents must not overflow
-  std::int64_t whole = 0;
-  if (found->get(whole) == simdjson::SUCCESS)
-    return whole >= 0 && whole < most ? std::optional<token_count>{whole} : std::nullopt;
-  double number = 0;
-  if (found->get(number) != simdjson::SUCCESS || !(number >= 0 && number < static_cast<double>(most)))
-    return std::nullopt;
-  return static_cast<token_count>(number);
-}
-
-/// What people may read of a body: at most 512 bytes on one line, without control characters.
-[[nodiscard]] inline std::string excerpt(std::string_view body) {
-  std::string shown;
-  for (const char c : without_controls(body.substr(0, 1024))) {
-    const bool space = c == ' ' || c == '\n' || c == '\t';
-    if (!space) {
-      shown += c;
-    } else if (!shown.empty() && shown.back() != ' ') {
-      shown += ' ';
-    }
-  }
-  if (shown.size() <= 512) return shown;
-  std::size_t end = 512;
-  while (end > 0 && (static_cast<unsigned char>(shown[end]) & 0xC0U) == 0x80U) --end;  // not inside a code point
-  return shown.substr(0, end);
-}
-
-[[nodiscard]] inline finish_reason finish_reason_of(std::string_view word) noexcept {
-  if (word == "stop") return finish_reason::stop;
-  if (word == "length") return finish_reason::length;
-  if (word == "content_filter") return finish_reason::content_filter;
-  return finish_reason::other;
-}
-
-[[nodiscard]] inline error not_an_answer(std::string_view from, std::string_view why, std::string_view body) {
-  return {errc::protocol,
-          fmt::format("{} sent {}; is it an OpenAI-compatible server, and base_url right? It begins: {}", from, why,
-                      body.empty() ? "(nothing)" : excerpt(body.substr(0, 200))),
-          request_cost::unknown};
-}
-
-}  // namespace detail
+/// Whether a text is JSON.
+[[nodiscard]] inline bool is_json(std::string_view text) { return detail::parse(text).has_value(); }
 
 /// The answer in the body of a 2xx. `from` names the server in errors. Throws error (protocol) when it holds no answer.
 /// content null or missing is an empty text; usage missing is 0 and marked as estimated.
 [[nodiscard]] inline chat_response decode(std::string_view body, std::string_view from) {
-  simdjson::dom::parser parser;
-  detail::element root;
-  if (parser.parse(body.data(), body.size()).get(root) != simdjson::SUCCESS)
-    throw detail::not_an_answer(from, "no JSON", body);
-  simdjson::dom::array choices;
-  const auto found = detail::member(root, "choices");
-  if (!found || found->get(choices) != simdjson::SUCCESS || choices.size() == 0)
-    throw detail::not_an_answer(from, "JSON without choices", body);
-  const detail::element choice = choices.at(0).value_unsafe();
-  const auto message = detail::member(choice, "message");
-  if (!message) throw detail::not_an_answer(from, "a choice without a message", body);
+  const auto root = detail::parse(body);
+  if (!root) throw detail::not_an_answer(from, "no JSON", body);
+  const auto choices = detail::array_of(*root, "choices");
+  if (!choices || choices->size() == 0) throw detail::not_an_answer(from, "JSON without choices", body);
 
-  chat_response answer{detail::string_of(*message, "content")};
-  answer.finish_reason(detail::finish_reason_of(detail::string_of(choice, "finish_reason")));
-  answer.model(detail::string_of(root, "model"));
-  token_usage usage;
-  if (const auto sent = detail::member(root, "usage")) {
-    const auto prompt = detail::count_of(*sent, "prompt_tokens");
-    const auto completion = detail::count_of(*sent, "completion_tokens");
-    const auto total = detail::count_of(*sent, "total_tokens");
-    usage.estimated = !(prompt && completion);
-    usage.prompt_tokens = prompt.value_or(0);
-    usage.completion_tokens = completion.value_or(0);
-    // A total below its parts is not believed.
-    usage.total_tokens = std::max(total.value_or(0), usage.prompt_tokens + usage.completion_tokens);
-  } else {
-    usage.estimated = true;
+  chat_response answer;
+  std::size_t position = 0;
+  for (const detail::element sent : *choices) {
+    const auto message = detail::member(sent, "message");
+    if (!message) throw detail::not_an_answer(from, "a choice without a message", body);
+    chat_choice& choice = answer.choice(position++);
+    choice.text = detail::string_of(*message, "content");
+    choice.reasoning = detail::reasoning_of(*message);
+    choice.refusal = detail::string_of(*message, "refusal");
+    choice.finish_reason = detail::finish_reason_of(detail::view_of(sent, "finish_reason"));
+    detail::read_logprobs(sent, choice.logprobs);
+    const auto calls = detail::array_of(*message, "tool_calls");
+    if (!calls) continue;
+    for (const detail::element call : *calls) {
+      const auto function = detail::member(call, "function");
+      if (!function) continue;
+      choice.tool_calls.push_back({.id = detail::string_of(call, "id"),
+                                   .name = detail::string_of(*function, "name"),
+                                   .arguments = detail::arguments_of(*function)});
+    }
   }
-  return std::move(answer.usage(usage));
+  answer.model(detail::string_of(*root, "model")).id(detail::string_of(*root, "id"));
+  detail::read_timings(*root, answer);
+  const auto usage = detail::member(*root, "usage");
+  answer.usage(usage ? detail::usage_of(*usage) : token_usage{.estimated = true});
+  return answer;
 }
 
 /// The models in the body of GET /models.
 [[nodiscard]] inline std::vector<model_info> decode_models(std::string_view body, std::string_view from) {
-  simdjson::dom::parser parser;
-  detail::element root;
-  simdjson::dom::array data;
-  if (parser.parse(body.data(), body.size()).get(root) != simdjson::SUCCESS)
-    throw detail::not_an_answer(from, "no JSON", body);
-  const auto found = detail::member(root, "data");
-  if (!found || found->get(data) != simdjson::SUCCESS) throw detail::not_an_answer(from, "no list of models", body);
+  const auto root = detail::parse(body);
+  if (!root) throw detail::not_an_answer(from, "no JSON", body);
+  const auto data = detail::array_of(*root, "data");
+  if (!data) throw detail::not_an_answer(from, "no list of models", body);
   std::vector<model_info> models;
-  for (const detail::element entry : data)
-    models.push_back({.id = detail::string_of(entry, "id"), .owned_by = detail::string_of(entry, "owned_by")});
+  for (const detail::element entry : *data) {
+    const auto meta = detail::member(entry, "meta");  // llama.cpp
+    models.push_back({.id = detail::string_of(entry, "id"),
+                      .owned_by = detail::string_of(entry, "owned_by"),
+                      .context_tokens = meta ? detail::count_of(*meta, "n_ctx").value_or(0)
+                                             : detail::count_of(entry, "max_model_len").value_or(0)});  // vLLM
+  }
   return models;
+}
+
+/// The vectors in the body of an answer of /embeddings to `texts` texts, as numbers or as base64 of little-endian floats.
+/// Throws error (protocol) when one is missing, is no vector, or has a length that is no number.
+[[nodiscard]] inline embedding_list decode_embeddings(std::string_view body, std::string_view from, std::size_t texts) {
+  const auto root = detail::parse(body);
+  if (!root) throw detail::not_an_answer(from, "no JSON", body);
+  const auto data = detail::array_of(*root, "data");
+  if (!data) throw detail::not_an_answer(from, "no list of embeddings", body);
+  embedding_list read;
+  read.vectors.resize(texts);
+  std::size_t position = 0;
+  for (const detail::element entry : *data) {
+    const auto index =
+        static_cast<std::size_t>(detail::count_of(entry, "index").value_or(static_cast<token_count>(position)));
+    ++position;
+    if (index >= texts) throw detail::not_an_answer(from, "an embedding that was not asked for", body);
+    std::vector<float>& vector = read.vectors[index];
+    vector.clear();
+    if (const auto numbers = detail::array_of(entry, "embedding")) {
+      for (const detail::element number : *numbers) {
+        double value = 0;
+        if (number.get(value) != simdjson::SUCCESS) value = std::nan("");
+        vector.push_back(static_cast<float>(value));
+      }
+    } else {
+      const auto bytes = felix::detail::from_base64(detail::view_of(entry, "embedding"));
+      if (!bytes || bytes->size() % 4 != 0) throw detail::not_an_answer(from, "an embedding that is no vector", body);
+      for (std::size_t at = 0; at < bytes->size(); at += 4) {
+        std::uint32_t bits = 0;
+        for (std::size_t i = 4; i-- > 0;) bits = bits << 8U | static_cast<unsigned char>((*bytes)[at + i]);
+        vector.push_back(std::bit_cast<float>(bits));
+      }
+    }
+    double norm = 0;
+    for (const float value : vector) norm += static_cast<double>(value) * static_cast<double>(value);
+    if (vector.empty() || !std::isfinite(norm))
+      throw detail::not_an_answer(from, "an embedding that is no vector", body);
+  }
+  for (const auto& vector : read.vectors) {
+    if (vector.empty()) throw detail::not_an_answer(from, "fewer embeddings than texts", body);
+  }
+  const auto usage = detail::member(*root, "usage");
+  read.usage = usage ? detail::usage_of(*usage) : token_usage{.estimated = true};
+  if (detail::count_of(usage ? *usage : *root, "prompt_tokens")) read.usage.estimated = false;  // there is no answer
+  read.model = detail::string_of(*root, "model");
+  return read;
+}
+
+/// What a tokenize endpoint counted: vLLM's `count`, or the length of llama.cpp's list.
+[[nodiscard]] inline token_count decode_token_count(std::string_view body, std::string_view from) {
+  const auto root = detail::parse(body);
+  if (!root) throw detail::not_an_answer(from, "no JSON", body);
+  if (const auto count = detail::count_of(*root, "count")) return *count;
+  const auto tokens = detail::array_of(*root, "tokens");
+  if (!tokens) throw detail::not_an_answer(from, "no count of tokens", body);
+  return static_cast<token_count>(tokens->size());
 }
 
 /// The error in an answer that is not a 2xx, in any of the shapes that servers use: an object or a string in `error`,
@@ -229,6 +194,11 @@ using element = simdjson::dom::element;
     return "see the server's documentation";
   }();
   return {fmt::format("{} answered {}: {}; {}", from, status, said, advice), std::move(details)};
+}
+
+/// The error in an event of a stream whose status was 200.
+[[nodiscard]] inline api_error decode_stream_error(std::string_view data, std::string_view from) {
+  return decode_error(500, data, from);
 }
 
 /// Retry-After as a number of seconds (RFC 9110 §10.2.3); anything else counts as not sent.

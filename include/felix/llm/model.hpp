@@ -2,11 +2,15 @@
 // llm: what answers a chat request.
 #pragma once
 
+#include <felix/async/async_generator.hpp>
 #include <felix/async/task.hpp>
 #include <felix/llm/chat.hpp>
+#include <felix/llm/chat_stream.hpp>
 
 #include <concepts>
+#include <cstddef>
 #include <memory>
+#include <optional>
 #include <type_traits>
 #include <utility>
 
@@ -20,15 +24,36 @@ concept model = requires(M& m, chat_request request) {
   { m.complete(std::move(request)) } -> std::same_as<task<chat_response>>;
 };
 
+/// A model that can also be read while it answers: `chat_stream stream(chat_request)`. A layer has it exactly when what
+/// it wraps has it.
+template <class M>
+concept streaming_model = model<M> && requires(M& m, chat_request request) {
+  { m.stream(std::move(request)) } -> std::same_as<chat_stream>;
+};
+
+/// The whole answer of a stream.
+/// Throws: what the stream throws.
+[[nodiscard]] inline task<chat_response> collect(chat_stream stream) {
+  for (;;) {
+    const std::optional<chat_delta> delta = co_await stream.next();  // named: g++ 12 miscompiles the shorter form
+    if (!delta) break;
+  }
+  co_return std::move(stream.whole()->response());
+}
+
 /// Refers to a model of any type, and is one. The model outlives it; a temporary is rejected.
 class model_ref {
  public:
   template <model M>
     requires(!std::same_as<std::remove_cv_t<M>, model_ref>)
   model_ref(M& referred) noexcept
-      : object_{const_cast<void*>(static_cast<const volatile void*>(std::addressof(referred)))}, complete_{&call<M>} {}
+      : object_{const_cast<void*>(static_cast<const volatile void*>(std::addressof(referred)))},
+        complete_{&call<M>},
+        stream_{&open<M>} {}
 
   task<chat_response> complete(chat_request request) { return complete_(object_, std::move(request)); }
+  /// Of a model that cannot stream, the whole answer is one delta.
+  chat_stream stream(chat_request request) { return stream_(object_, std::move(request)); }
 
  private:
   template <class M>
@@ -36,10 +61,31 @@ class model_ref {
     return static_cast<M*>(object)->complete(std::move(request));
   }
 
+  template <class M>
+  static chat_stream open(void* object, chat_request request) {
+    M& referred = *static_cast<M*>(object);
+    if constexpr (streaming_model<M>) {
+      return referred.stream(std::move(request));
+    } else {
+      auto whole = std::make_shared<chat_stream::answer>();
+      return {at_once(referred, std::move(request), whole), whole};
+    }
+  }
+  template <class M>
+  static async_generator<chat_delta> at_once(M& referred, chat_request request,
+                                             std::shared_ptr<chat_stream::answer> whole) {
+    whole->response() = co_await referred.complete(std::move(request));
+    for (std::size_t i = 0; i < whole->response().choices().size(); ++i) {
+      chat_delta delta = as_delta(whole->response().choices()[i], i);
+      if (!delta.empty()) co_yield std::move(delta);
+    }
+  }
+
   void* object_;
   task<chat_response> (*complete_)(void*, chat_request);
+  chat_stream (*stream_)(void*, chat_request);
 };
 
-static_assert(model<model_ref>);
+static_assert(streaming_model<model_ref>);
 
 }  // namespace felix::inline v1

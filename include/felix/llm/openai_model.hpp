@@ -2,17 +2,26 @@
 // llm: an OpenAI-compatible server as a model.
 #pragma once
 
+#include <felix/async/async_generator.hpp>
 #include <felix/async/task.hpp>
 #include <felix/error.hpp>
-#include <felix/llm/chat.hpp>
+#include <felix/llm/chat_request.hpp>
+#include <felix/llm/chat_response.hpp>
+#include <felix/llm/chat_stream.hpp>
 #include <felix/llm/codec.hpp>
+#include <felix/llm/detail/answer_stream.hpp>
+#include <felix/llm/detail/openai_server.hpp>
+#include <felix/llm/detail/request_body.hpp>
+#include <felix/llm/dialect.hpp>
+#include <felix/llm/embedding_request.hpp>
 #include <felix/llm/model.hpp>
 #include <felix/net/event_loop.hpp>
 #include <felix/net/http_client.hpp>
-#include <felix/net/secret.hpp>
 #include <felix/net/url.hpp>
 
+#include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -21,93 +30,189 @@
 
 namespace felix::inline v1 {
 
-/// Where the server is and how to talk to it.
-struct openai_options {
-  std::string base_url = "http://localhost:1234/v1";  ///< LM Studio's; llama.cpp :8080/v1, Ollama :11434/v1
-  std::string model = "local-model";  ///< servers with one model answer with that one, whatever its name
-  secret api_key = {};                ///< sent as a bearer token; none: not sent
-  http_timeouts timeouts = {};
+/// Whether a server can answer now.
+enum class server_health : unsigned char {
+  ready,
+  loading,     ///< it answers 503: its model is not there yet
+  failing,     ///< it answers with another error
+  unreachable  ///< it does not answer
 };
 
+[[nodiscard]] constexpr std::string_view to_string(server_health health) noexcept {
+  switch (health) {
+    case server_health::ready: return "ready";
+    case server_health::loading: return "loading";
+    case server_health::failing: return "failing";
+    case server_health::unreachable: return "unreachable";
+  }
+  return "unreachable";
+}
+
 /// Talks to a server that speaks OpenAI's chat completions. One request, one attempt.
-///     felix::openai_model llm{loop, {.base_url = "http://localhost:8080/v1"}};
-/// Threads:  complete and models from any thread; the network runs on the loop.
+///     felix::openai_model llm{loop, {.base_url = "http://localhost:8080/v1", .dialect = felix::dialects::llama_cpp}};
+/// Threads:  every member, from any thread; the network runs on the loop.
 /// Stop:     the connection is closed at once, which makes servers stop generating; throws `cancelled`.
-/// Throws:   api_error for any status but 2xx (a redirect too), transport_error, timed_out, error (protocol) for an
-///           answer that is not one, error (invalid_argument) for a request without messages.
-/// Lifetime: the loop outlives it.
+/// Throws:   api_error for any status but 2xx (a redirect too) and for a failure that a stream tells of, transport_error,
+///           timed_out, error (protocol) for an answer that is not one or ends too early, error (invalid_argument) for a
+///           request that no server could accept; stream_interrupted instead, once a stream has given content.
+/// Lifetime: the loop outlives it, and it outlives its requests.
 class openai_model {
  public:
   /// Throws error (invalid_option) for a base_url that is not one.
   explicit openai_model(event_loop& loop, openai_options options = {})
-      : url_{options.base_url}, options_{std::move(options)}, http_{std::make_unique<http_client>(loop)} {
-    // Found here rather than in the first request.
-    static_cast<void>(http_request{url_.text()}.timeouts(options_.timeouts));
-  }
+      : server_{std::make_unique<detail::openai_server>(loop, std::move(options))} {}
 
   task<chat_response> complete(chat_request request) {
-    http_request post = prepare("/chat/completions");
-    post.header("Content-Type", "application/json").body(codec::encode(request, options_.model));
-    const http_response got = co_await http_->send(std::move(post));
-    check(got);
-    chat_response answer = codec::decode(without_key(got.body), url_.origin());
-    answer.text(without_key(answer.text()));  // again: the body may have had it escaped
-    answer.timing({.time_to_first_byte = got.timing.first_byte, .total = got.timing.total});
-    co_return answer;
+    if (const int answers = answers_one_by_one(request); answers > 1) co_return co_await one_by_one(request, answers);
+    co_return co_await complete_once(std::move(request));
+  }
+
+  chat_stream stream(chat_request request) {
+    auto whole = std::make_shared<chat_stream::answer>();
+    if (const int answers = answers_one_by_one(request); answers > 1)
+      return {streams_one_by_one(std::move(request), answers, whole), whole};
+    http_request post = server_->chat_stream();
+    post.body(encode(request, true));
+    const std::size_t prompt_bytes = post.body()->size();
+    return {detail::answer_stream::deltas(*server_, std::move(post), prompt_bytes, whole), whole};
   }
 
   /// What the server offers: GET /models.
   task<std::vector<model_info>> models() {
-    const http_response got = co_await http_->send(prepare("/models"));
-    check(got);
-    co_return codec::decode_models(without_key(got.body), url_.origin());
+    const std::string body = co_await server_->send(server_->url().with_path("/models"));
+    co_return codec::decode_models(body, server_->url().origin());
   }
 
-  [[nodiscard]] const base_url& url() const noexcept { return url_; }
+  /// Texts as vectors: POST /embeddings.
+  /// Throws also error (invalid_argument) for no texts, or an empty one.
+  task<embedding_list> embeddings(embedding_request request) {
+    std::string json = request.body(server_->options().model);
+    const std::string body = co_await server_->send(server_->url().with_path("/embeddings"), std::move(json));
+    co_return codec::decode_embeddings(body, server_->url().origin(), request.texts().size());
+  }
+
+  /// How many tokens a text has, as the server counts them, without what a chat template adds. Takes no slot.
+  /// Throws error (invalid_argument) for a dialect that has no such endpoint.
+  task<token_count> count_tokens(std::string text) {
+    const felix::dialect& spoken = server_->options().dialect;
+    if (spoken.tokenize_path.empty())
+      throw error{errc::invalid_argument, "count_tokens: servers of the dialect " + std::string{spoken.name} +
+                                              " do not count tokens; use the usage of an answer"};
+    std::string json = R"({"model":)";
+    append_json_string(json, server_->options().model);
+    for (const char* const name : {"content", "prompt"}) {  // llama.cpp's name, and vLLM's
+      json += std::string{",\""} + name + "\":";
+      append_json_string(json, text);
+    }
+    json += '}';
+    const std::string body = co_await server_->send(server_->url().outside_v1(spoken.tokenize_path), std::move(json));
+    co_return codec::decode_token_count(body, server_->url().origin());
+  }
+
+  /// Whether the server can answer now. Asks where its dialect says, else for its models. Does not throw but `cancelled`.
+  task<server_health> health() {
+    const std::string_view path = server_->options().dialect.health_path;
+    try {
+      const http_response got =
+          co_await server_->ask(path.empty() ? server_->url().with_path("/models") : server_->url().outside_v1(path));
+      if (got.head.is_ok()) co_return server_health::ready;
+      co_return got.status() == 503 ? server_health::loading : server_health::failing;
+    } catch (const cancelled&) {
+      throw;
+    } catch (const error&) {
+      co_return server_health::unreachable;
+    }
+  }
+
+  [[nodiscard]] const base_url& url() const noexcept { return server_->url(); }
+  [[nodiscard]] const felix::dialect& dialect() const noexcept { return server_->options().dialect; }
 
  private:
-  [[nodiscard]] http_request prepare(std::string_view path) const {
-    http_request request{url_.with_path(path)};
-    request.header("Accept", "application/json").timeouts(options_.timeouts);
-    if (!options_.api_key.empty()) request.header("Authorization", "Bearer " + options_.api_key.reveal());
-    // A local server closes an idle connection after 5 s (llama.cpp); a TLS handshake is worth a longer wait.
-    request.connection({.reuse_idle_up_to = std::chrono::seconds{url_.is_https() ? 60 : 4},
-                        .no_proxy = url_.is_loopback()});
-    return request;
+  [[nodiscard]] std::string encode(const chat_request& request, bool stream) const {
+    for (const auto& [name, json] : request.extra()) check_json("the extra field \"" + name + "\"", json);
+    for (const function_tool& tool : request.tools()) {
+      if (!tool.parameters.empty()) check_json("the parameters of tool \"" + tool.name + "\"", tool.parameters);
+    }
+    if (request.format().form == response_format::kind::json_schema)
+      check_json("the schema \"" + request.format().name + "\"", request.format().schema);
+    return detail::request_body::of(request, dialect(), server_->options().model, stream, request.n());
+  }
+  static void check_json(const std::string& what, const std::string& json) {
+    if (!codec::is_json(json))
+      throw error{errc::invalid_argument, "chat_request: " + what + " is not JSON; a text needs quotes inside"};
   }
 
-  void check(const http_response& got) const {
-    if (got.status() >= 200 && got.status() < 300) return;
-    std::string body = without_key(got.body);
-    if (got.status() >= 300 && got.status() < 400) body = "it points to " + origin_of(got.header("location"));
-    throw codec::decode_error(got.status(), body, url_.origin(), codec::decode_retry_after(got.header("retry-after")));
+  task<chat_response> complete_once(chat_request request) {
+    http_request post = server_->chat();
+    post.body(encode(request, false));
+    const std::size_t prompt_bytes = post.body()->size();
+    http_response got = co_await server_->http().send(std::move(post));
+    server_->check(got.head, got.body);
+    chat_response answer = codec::decode(server_->without_key(std::move(got.body)), url().origin());
+    if (!server_->options().api_key.empty())  // again: the body may have had it escaped
+      answer.text(server_->without_key(answer.text()));
+    answer.timing({.time_to_first_byte = got.timing.first_byte, .total = got.timing.total});
+    if (answer.usage().estimated) estimate(answer, prompt_bytes);
+    co_return answer;
+  }
+  static void estimate(chat_response& answer, std::size_t prompt_bytes) {
+    token_usage usage = answer.usage();
+    if (usage.prompt_tokens == 0) usage.prompt_tokens = detail::estimated_tokens(prompt_bytes);
+    if (usage.completion_tokens == 0) {
+      for (const chat_choice& choice : answer.choices())
+        usage.completion_tokens += detail::estimated_tokens(choice.text.size() + choice.reasoning.size());
+    }
+    usage.total_tokens = std::max(usage.total_tokens, usage.prompt_tokens + usage.completion_tokens);
+    answer.usage(usage);
   }
 
-  /// Some servers repeat a wrong key in their answer. It must not reach a log, an error or a file.
-  [[nodiscard]] std::string without_key(std::string text) const {
-    const std::string& key = options_.api_key.reveal();
-    if (key.empty()) return text;
-    constexpr std::string_view instead = "[API key]";
-    for (std::size_t at = text.find(key); at != std::string::npos; at = text.find(key, at + instead.size()))
-      text.replace(at, key.size(), instead);
-    return text;
+  /// How many requests it takes where a server gives one answer to each.
+  [[nodiscard]] int answers_one_by_one(const chat_request& request) const noexcept {
+    return dialect().many_answers ? 1 : request.n();
   }
-  [[nodiscard]] std::string origin_of(std::string_view location) const {
-    const std::size_t host = location.find("://");
-    if (host == std::string_view::npos) return location.empty() ? "nowhere" : "another path of the same server";
-    const std::string_view authority = location.substr(0, location.find_first_of("/?#", host + 3));
-    const std::size_t user = authority.rfind('@');
-    return without_key(codec::detail::excerpt(user == std::string_view::npos
-                                                  ? authority
-                                                  : std::string{location.substr(0, host + 3)} +
-                                                        std::string{authority.substr(user + 1)}));
+  task<chat_response> one_by_one(chat_request request, int answers) {
+    request.n(1);
+    chat_response all;
+    token_usage usage;
+    for (int i = 0; i < answers; ++i) {
+      chat_response one = co_await complete_once(different(request, i));
+      usage += one.usage();
+      chat_choice kept = std::move(one.choice(0));
+      if (i == 0) all = std::move(one);
+      all.choice(static_cast<std::size_t>(i)) = std::move(kept);
+    }
+    co_return std::move(all.usage(usage));
+  }
+  async_generator<chat_delta> streams_one_by_one(chat_request request, int answers,
+                                                 std::shared_ptr<chat_stream::answer> whole) {
+    request.n(1);
+    token_usage usage;
+    for (int i = 0; i < answers; ++i) {
+      const auto index = static_cast<std::size_t>(i);
+      chat_stream one = stream(different(request, i));
+      while (auto delta = co_await one.next()) {
+        delta->choice(index);
+        chat_choice& so_far = whole->response().choice(index);
+        so_far = one.response().choices().front();
+        co_yield std::move(*delta);
+      }
+      usage += one.response().usage();
+      chat_choice kept = one.whole()->response().choice(0);
+      if (i == 0) whole->response() = one.response();
+      whole->response().choice(index) = std::move(kept);
+      whole->response().usage(usage);
+    }
+  }
+  /// With one seed all answers would be the same.
+  static chat_request different(const chat_request& request, int answer) {
+    chat_request one = request;
+    if (one.seed()) one.seed(*one.seed() + static_cast<std::uint64_t>(answer));
+    return one;
   }
 
-  base_url url_;
-  openai_options options_;
-  std::unique_ptr<http_client> http_;  // on the heap: transfers point to it while the stack is moved in
+  std::unique_ptr<detail::openai_server> server_;  // on the heap: transfers point to it while the stack is moved in
 };
 
-static_assert(model<openai_model>);
+static_assert(streaming_model<openai_model>);
 
 }  // namespace felix::inline v1

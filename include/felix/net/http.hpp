@@ -52,7 +52,13 @@ class header_lines {
     for (const curl_slist* each = other.first_; each != nullptr; each = each->next) add(each->data);
   }
   header_lines& operator=(const header_lines&) = delete;
-  ~header_lines() { curl_slist_free_all(first_); }
+  ~header_lines() {
+    for (curl_slist* each = first_; each != nullptr; each = each->next) {  // one of them may hold a key
+      volatile char* const bytes = each->data;
+      for (std::size_t i = 0; bytes[i] != 0; ++i) bytes[i] = 0;
+    }
+    curl_slist_free_all(first_);
+  }
 
   void add(const char* line) {
     curl_slist* const longer = curl_slist_append(first_, line);

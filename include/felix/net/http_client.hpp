@@ -7,7 +7,7 @@
 #include <felix/net/event_loop.hpp>
 #include <felix/net/http.hpp>
 
-#include <cassert>
+#include <chrono>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -61,14 +61,27 @@ class http_exchange {
   void content_arrived() { line_->content_arrived(); }
 
   /// Of what has come so far.
-  [[nodiscard]] http_timing timing() const noexcept { return line_->timing(); }
-  [[nodiscard]] std::chrono::steady_clock::time_point sent_at() const noexcept { return line_->sent_at(); }
+  [[nodiscard]] http_timing timing() const noexcept { return line_ ? line_->timing() : timing_; }
+  /// 0: it was not sent yet.
+  [[nodiscard]] std::chrono::nanoseconds since_sent() const noexcept {
+    return line_ ? line_->since_sent() : since_sent_;
+  }
+
+  /// The reader has all it wanted. What is left of the answer may come, a second at most, so that the connection can be
+  /// used again. Nothing but timing() is called after it.
+  void let_end() noexcept {
+    timing_ = line_->timing();
+    since_sent_ = line_->since_sent();
+    detail::http_line::let_end(std::move(line_), lines_);
+  }
 
  private:
   friend class http_client;
   std::shared_ptr<detail::http_lines> lines_;
-  std::unique_ptr<detail::http_line> line_;
+  std::unique_ptr<detail::http_line> line_;  // null after let_end()
   std::string bytes_;
+  http_timing timing_;
+  std::chrono::nanoseconds since_sent_{0};
 };
 
 /// Sends requests over connections that it keeps alive.

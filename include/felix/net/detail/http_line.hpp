@@ -72,11 +72,7 @@ class http_line final : public curl_reactor::transfer {
     request_.emplace(std::move(request));
     reading_ = how;
     apply(request_->connection());
-    if (url_ != request_->url()) {
-      url_.clear();
-      set(CURLOPT_URL, request_->url().c_str());
-      url_ = request_->url();
-    }
+    apply(request_->url());
     set(CURLOPT_HTTPHEADER, request_->header_lines());
     set(CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(request_->timeouts().connect.count()));
     if (const auto& body = request_->body()) {
@@ -101,7 +97,9 @@ class http_line final : public curl_reactor::transfer {
     return has_head_;
   }
   [[nodiscard]] http_head& head() noexcept { return head_; }
-  [[nodiscard]] clock::time_point sent_at() const noexcept { return sent_at_; }
+  [[nodiscard]] std::chrono::nanoseconds since_sent() const noexcept {
+    return sent_at_ == clock::time_point{} ? std::chrono::nanoseconds{0} : loop_.now() - sent_at_;
+  }
   [[nodiscard]] http_timing timing() const noexcept {
     return {.first_byte = first_byte_at_ - sent_at_, .total = ended_at_ - sent_at_};
   }
@@ -127,13 +125,25 @@ class http_line final : public curl_reactor::transfer {
   /// For a request whose reader goes away: the line stops it, and goes back to `lines` on the loop.
   static void abandon(std::unique_ptr<http_line> line, const std::shared_ptr<http_lines>& lines) noexcept {
     if (!line->is_running()) return lines->give_back(std::move(line));
-    if (line->loop_.is_current()) {
+    if (line->loop_.is_here()) {
       line->halt();
       return lines->give_back(std::move(line));
     }
     http_line* const self = line.release();  // its own from here on
     self->abandoned_to_ = lines;
     self->loop_.post(self->stop_);
+  }
+
+  /// For a reader that has all it wanted: the rest may come, so that the connection can be used again, but not for long.
+  static void let_end(std::unique_ptr<http_line> line, const std::shared_ptr<http_lines>& lines) noexcept {
+    if (!line->is_running() || !line->loop_.is_here()) return abandon(std::move(line), lines);
+    http_line* const self = line.release();
+    self->abandoned_to_ = lines;
+    self->lingers_ = true;
+    self->disarm_between();
+    self->loop_.disarm(*self->limit_);
+    self->limit_.emplace(*self, later(self->loop_.now(), std::chrono::seconds{1}), &on_lingered);
+    self->loop_.arm(*self->limit_);
   }
 
  private:
@@ -244,8 +254,11 @@ class http_line final : public curl_reactor::transfer {
   }
   void orphaned() noexcept override {
     // The loop ends. Nobody waits: a coroutine would have been joined.
-    end(failure::stopped);
-    if (abandoned_to_) delete this;
+    if (abandoned_to_) {
+      delete this;
+    } else {
+      end(failure::stopped);
+    }
   }
 
   void end(failure how) {
@@ -254,6 +267,9 @@ class http_line final : public curl_reactor::transfer {
     phase_ = phase::ended;
     failure_ = how;
     wake(lock);
+    if (!lingers_) return;
+    const auto lines = std::move(abandoned_to_);
+    lines->give_back(std::unique_ptr<http_line>{this});
   }
   /// Gives the lock back.
   void wake(std::unique_lock<std::mutex>& lock) {
@@ -302,6 +318,11 @@ class http_line final : public curl_reactor::transfer {
     lock.unlock();
     self.halt();
     self.end(how);
+  }
+  static void on_lingered(timer& fired) {
+    http_line& self = static_cast<deadline&>(fired).line;
+    self.halt();
+    self.end(failure::stopped);
   }
   static void on_between(timer& fired) {
     http_line& self = static_cast<deadline&>(fired).line;
@@ -401,6 +422,18 @@ class http_line final : public curl_reactor::transfer {
     if (!how.ca_file.empty()) set(CURLOPT_CAINFO, how.ca_file.c_str());
     connection_ = how;
   }
+  /// Taken apart once and not in each request: a fifth of what libcurl does for one.
+  void apply(const std::string& url) {
+    if (url_ == url && parsed_url_) return;
+    url_ = url;
+    parsed_url_.reset(curl_url());
+    if (!parsed_url_) throw error{errc::io, "http: out of memory"};
+    if (curl_url_set(parsed_url_.get(), CURLUPART_URL, url.c_str(), 0) != CURLUE_OK) {
+      parsed_url_.reset();
+      throw error{errc::invalid_argument, "http: \"" + request_->origin() + "…\" is no URL; use http://host:port/path"};
+    }
+    set(CURLOPT_CURLU, parsed_url_.get());
+  }
   template <class Value>
   CURLcode set_nothrow(CURLoption option, Value value) noexcept {
     return curl_easy_setopt(easy(), option, value);
@@ -433,7 +466,9 @@ class http_line final : public curl_reactor::transfer {
     detail_[0] = '\0';
     limit_.reset();
     between_.reset();
+    sent_at_ = first_byte_at_ = ended_at_ = {};
     content_at_ = {};
+    lingers_ = false;
   }
 
   // ---- errors
@@ -487,6 +522,10 @@ class http_line final : public curl_reactor::transfer {
   std::optional<http_request> request_;
   std::optional<http_connection> connection_;  // as the handle is set up
   std::string url_;                            // the same
+  struct url_deleter {
+    void operator()(CURLU* url) const noexcept { curl_url_cleanup(url); }
+  };
+  std::unique_ptr<CURLU, url_deleter> parsed_url_;
   reading reading_ = reading::as_a_whole;
 
   mutable std::mutex mutex_;  // guards the next nine, which the loop and the reader share while the transfer runs
@@ -515,7 +554,8 @@ class http_line final : public curl_reactor::transfer {
   std::optional<deadline> limit_, between_;
   posted_call start_{[this] { begin(); }};
   posted_call stop_{[this] { stop(); }};
-  std::shared_ptr<http_lines> abandoned_to_;
+  std::shared_ptr<http_lines> abandoned_to_;  // then it has no reader any more, and is its own
+  bool lingers_ = false;                      // abandoned, but its answer may end
 };
 
 /// Suspends until a part of the answer is there, or the request has ended.

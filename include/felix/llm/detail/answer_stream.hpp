@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: MIT
+// llm: the deltas of one streamed answer of a server.
+#pragma once
+
+#include <felix/async/async_generator.hpp>
+#include <felix/async/task.hpp>
+#include <felix/error.hpp>
+#include <felix/llm/chat_response.hpp>
+#include <felix/llm/chat_stream.hpp>
+#include <felix/llm/codec.hpp>
+#include <felix/llm/detail/chunk_reader.hpp>
+#include <felix/llm/detail/openai_server.hpp>
+#include <felix/net/http_client.hpp>
+#include <felix/net/sse.hpp>
+#include <felix/usage.hpp>
+
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace felix::inline v1 {
+namespace detail {
+
+/// About how many tokens a text has, when nobody has counted them.
+[[nodiscard]] constexpr token_count estimated_tokens(std::size_t bytes) noexcept {
+  return static_cast<token_count>((bytes + 3) / 4);
+}
+
+/// The state of one answer while it is read. However it ends, the answer says what it took and what it cost.
+class answer_stream {
+ public:
+  answer_stream(openai_server& server, http_request request, std::size_t prompt_bytes,
+                std::shared_ptr<chat_stream::answer> whole)
+      : server_{server},
+        exchange_{server.http().open(std::move(request))},
+        whole_{std::move(whole)},
+        chunks_{whole_->response(), server.url().origin()},
+        prompt_bytes_{prompt_bytes} {
+    whole_->response().finish_reason(finish_reason::other);
+  }
+  answer_stream(answer_stream&&) = delete;
+  ~answer_stream() { settle(); }
+
+  static async_generator<chat_delta> deltas(openai_server& server, http_request request, std::size_t prompt_bytes,
+                                            std::shared_ptr<chat_stream::answer> whole) {
+    answer_stream self{server, std::move(request), prompt_bytes, std::move(whole)};
+    try {
+      co_await self.begin();
+      while (!self.is_done() && co_await self.read()) {
+        while (auto* const found = self.next_deltas()) {
+          for (chat_delta& delta : *found) co_yield std::move(delta);
+        }
+        self.asks_for_more();
+      }
+      if (auto* const whole_answer = self.finish()) {
+        for (chat_delta& delta : *whole_answer) co_yield std::move(delta);
+      }
+    } catch (const cancelled&) {
+      throw;
+    } catch (const error& failure) {
+      if (self.chunks_.contents() == 0) throw;
+      self.settle();
+      throw stream_interrupted{failure, self.whole_->response()};
+    }
+  }
+
+ private:
+  task<void> begin() {
+    const http_head* const head = co_await exchange_.head();
+    if (head->is_ok()) co_return;
+    constexpr std::size_t most_bytes = std::size_t{64} << 10U;
+    std::string body;
+    for (;;) {
+      const std::string_view bytes = co_await exchange_.read();
+      if (bytes.empty() || body.size() > most_bytes) break;
+      body += bytes;
+    }
+    server_.check(*head, body);
+  }
+
+  /// The next bytes. False: there are no more.
+  task<bool> read() {
+    const std::string_view bytes = co_await exchange_.read();
+    if (form_ == form::unknown) form_ = form_of(bytes);
+    switch (form_) {
+      case form::unknown: break;  // nothing but space
+      case form::json: whole_body_ += bytes; break;
+      case form::events: events_.feed(bytes); break;
+    }
+    co_return !bytes.empty();
+  }
+  /// What the next event of these bytes brought; null: none is left.
+  std::vector<chat_delta>* next_deltas() {
+    if (form_ != form::events) return nullptr;
+    while (const auto event = events_.next()) {
+      if (is_done_) continue;
+      if (event->data.starts_with("[DONE]")) {
+        is_done_ = true;
+        continue;
+      }
+      if (event->type == "error")
+        throw codec::decode_stream_error(server_.without_key(std::string{event->data}), from());
+      if (event->data.empty()) continue;
+      auto& deltas = chunks_.read(event->data, true);
+      if (deltas.empty()) continue;
+      note_content();
+      return &deltas;
+    }
+    return nullptr;
+  }
+  void asks_for_more() {
+    if (std::exchange(has_new_content_, false)) exchange_.content_arrived();
+  }
+  [[nodiscard]] bool is_done() const noexcept { return is_done_; }
+
+  /// After the last bytes. The deltas of an answer that came as a whole, or null.
+  std::vector<chat_delta>* finish() {
+    if (form_ == form::json) {
+      note_content();
+      return &chunks_.read_whole(codec::decode(server_.without_key(std::move(whole_body_)), from()));
+    }
+    if (events_.finish()) is_done_ = true;
+    if (is_done_) exchange_.let_end();
+    if (is_done_ || chunks_.is_finished()) return nullptr;  // some servers leave [DONE] out
+    throw error{errc::protocol,
+                std::string{from()} +
+                    " ended the stream in the middle of the answer: neither a finish_reason nor [DONE] came; ask again",
+                request_cost::unknown};
+  }
+
+  void note_content() {
+    has_new_content_ = true;
+    if (first_token_.count() == 0) first_token_ = exchange_.since_sent();
+  }
+
+  void settle() noexcept {
+    chat_response& answer = whole_->response();
+    const http_timing timing = exchange_.timing();
+    answer.timing({.time_to_first_byte = timing.first_byte,
+                   .time_to_first_token = first_token_,
+                   .total = exchange_.since_sent()});
+    if (chunks_.usage()) {
+      answer.usage(*chunks_.usage());
+      return;
+    }
+    std::size_t bytes = 0;
+    for (const chat_choice& choice : answer.choices()) {
+      bytes += choice.text.size() + choice.reasoning.size();
+      for (const tool_call& call : choice.tool_calls) bytes += call.arguments.size();
+    }
+    token_usage usage{.prompt_tokens = estimated_tokens(prompt_bytes_),
+                      .completion_tokens = std::max(chunks_.contents(), estimated_tokens(bytes)),
+                      .estimated = true};
+    usage.total_tokens = usage.prompt_tokens + usage.completion_tokens;
+    answer.usage(usage);
+  }
+
+  enum class form : unsigned char { unknown, events, json };
+  /// Some servers, and what stands before them, answer a stream request with one JSON document, or with a page.
+  [[nodiscard]] form form_of(std::string_view bytes) const {
+    const std::size_t begin = bytes.find_first_not_of(" \t\r\n");
+    if (begin == std::string_view::npos) return form::unknown;
+    if (bytes[begin] == '{') return form::json;
+    if (bytes[begin] == '<') throw codec::detail::not_an_answer(from(), "no stream", bytes);
+    return form::events;
+  }
+  [[nodiscard]] std::string_view from() const noexcept { return server_.url().origin(); }
+
+  openai_server& server_;
+  http_exchange exchange_;
+  std::shared_ptr<chat_stream::answer> whole_;
+  codec::chunk_reader chunks_;
+  sse_parser events_;
+  std::string whole_body_;
+  std::size_t prompt_bytes_;
+  std::chrono::nanoseconds first_token_{0};
+  form form_ = form::unknown;
+  bool is_done_ = false;
+  bool has_new_content_ = false;
+};
+
+}  // namespace detail
+}  // namespace felix::inline v1

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: MIT
+// llm: the chunks of a streamed answer, put together.
+#pragma once
+
+#include <felix/error.hpp>
+#include <felix/llm/chat_response.hpp>
+#include <felix/llm/codec.hpp>
+#include <felix/llm/detail/answer_reader.hpp>
+#include <felix/llm/detail/json_element.hpp>
+#include <felix/usage.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace felix::inline v1 {
+namespace codec {
+
+/// Reads the data of one event after the other into the answer, and says what was new in each.
+/// See: OpenAI's chat.completion.chunk; what other servers do differently is noted where it is handled.
+class chunk_reader {
+ public:
+  chunk_reader(chat_response& into, std::string_view from) : into_{into}, from_{from} {}
+
+  /// What was new in `data`, one delta a choice; empty ones are left out. Valid until the next read(). `padded`: 64 bytes
+  /// behind `data` can be read.
+  /// Throws api_error for an event that tells of a failure, error (protocol) for what is no JSON.
+  std::vector<chat_delta>& read(std::string_view data, bool padded) {
+    deltas_.clear();
+    detail::element root;
+    if (parser_.parse(data.data(), data.size(), !padded).get(root) != simdjson::SUCCESS)
+      throw detail::not_an_answer(from_, "an event that is no JSON", data);
+    if (is_error(root)) throw decode_stream_error(data, from_);
+    if (into_.model().empty()) into_.model(detail::string_of(root, "model"));
+    if (into_.id().empty()) into_.id(detail::string_of(root, "id"));
+    if (const auto choices = detail::array_of(root, "choices")) {
+      for (const detail::element choice : *choices) read_choice(choice, data);
+    }
+    if (const auto sent = detail::member(root, "usage")) usage_ = detail::usage_of(*sent);
+    detail::read_timings(root, into_);
+    return deltas_;
+  }
+
+  /// A whole answer that came where a stream was asked for.
+  std::vector<chat_delta>& read_whole(chat_response&& answer) {
+    deltas_.clear();
+    into_ = std::move(answer);
+    for (std::size_t i = 0; i < into_.choices().size(); ++i) {
+      chat_delta delta = as_delta(into_.choices()[i], i);
+      if (!delta.empty()) deltas_.push_back(std::move(delta));
+    }
+    finished_.assign(into_.choices().size(), true);
+    usage_ = into_.usage();
+    return deltas_;
+  }
+
+  /// Whether each choice that has begun has said why it ended.
+  [[nodiscard]] bool is_finished() const noexcept {
+    return !finished_.empty() && std::all_of(finished_.begin(), finished_.end(), [](bool each) { return each; });
+  }
+  /// What the server has said last.
+  [[nodiscard]] const std::optional<token_usage>& usage() const noexcept { return usage_; }
+  /// How many deltas with content have come: about the tokens of the answer.
+  [[nodiscard]] token_count contents() const noexcept { return contents_; }
+
+ private:
+  [[nodiscard]] static bool is_error(const detail::element& root) noexcept {
+    if (detail::member(root, "error")) return true;
+    if (detail::member(root, "choices")) return false;
+    return detail::view_of(root, "object") == "error";  // vLLM, formerly
+  }
+
+  void read_choice(const detail::element& sent, std::string_view data) {
+    constexpr token_count most_choices = 128;
+    const token_count index = detail::count_of(sent, "index").value_or(0);
+    if (index >= most_choices) throw detail::not_an_answer(from_, "a choice that was not asked for", data);
+    const auto at = static_cast<std::size_t>(index);
+    for (std::size_t begun = finished_.size(); begun <= at; ++begun) {
+      into_.choice(begun).finish_reason = finish_reason::other;  // until it says so
+      finished_.push_back(false);
+    }
+    chat_choice& choice = into_.choice(at);
+    detail::read_logprobs(sent, choice.logprobs);
+    if (const auto message = detail::member(sent, "delta")) read_delta(*message, choice, at, data);
+    const std::string_view reason = detail::view_of(sent, "finish_reason");
+    if (reason.empty()) return;
+    if (reason == "error") throw decode_stream_error(data, from_);  // OpenRouter
+    choice.finish_reason = detail::finish_reason_of(reason);
+    finished_[at] = true;
+  }
+
+  void read_delta(const detail::element& message, chat_choice& choice, std::size_t at, std::string_view data) {
+    const std::string_view text = detail::view_of(message, "content");
+    const std::string_view reasoning = detail::reasoning_of(message);
+    const std::string_view refusal = detail::view_of(message, "refusal");
+    const auto calls = detail::array_of(message, "tool_calls");
+    if (text.empty() && reasoning.empty() && refusal.empty() && !calls) return;
+    chat_delta& delta = deltas_.emplace_back();
+    delta.choice(at);
+    choice.text += text;
+    choice.reasoning += reasoning;
+    choice.refusal += refusal;
+    delta.text(std::string{text}).reasoning(std::string{reasoning}).refusal(std::string{refusal});
+    if (calls) {
+      std::size_t position = 0;
+      for (const detail::element call : *calls) read_call(call, position++, choice, delta, data);
+    }
+    if (delta.empty()) return deltas_.pop_back();
+    ++contents_;
+  }
+
+  void read_call(const detail::element& sent, std::size_t position, chat_choice& choice, chat_delta& delta,
+                 std::string_view data) {
+    constexpr std::size_t most_calls = 256;
+    tool_call_delta piece;
+    piece.id = detail::string_of(sent, "id");
+    if (const auto function = detail::member(sent, "function")) {
+      piece.name = detail::string_of(*function, "name");
+      piece.arguments = detail::arguments_of(*function);
+    }
+    if (const auto index = detail::count_of(sent, "index")) {
+      piece.index = static_cast<std::size_t>(*index);
+    } else {  // a new id begins a new call; otherwise the position tells
+      const auto& known = choice.tool_calls;
+      const bool begins = !piece.id.empty() && (known.empty() || known.back().id != piece.id);
+      piece.index = begins ? known.size() : known.empty() ? position : known.size() - 1;
+    }
+    if (piece.index >= most_calls) throw detail::not_an_answer(from_, "more tool calls than any model makes", data);
+    if (piece.index >= choice.tool_calls.size()) choice.tool_calls.resize(piece.index + 1);
+    tool_call& call = choice.tool_calls[piece.index];
+    // Some servers repeat the name, or send an empty one later.
+    if (call.id.empty()) call.id = piece.id;
+    if (call.name.empty()) {
+      call.name = piece.name;
+    } else {
+      piece.name.clear();
+    }
+    call.arguments += piece.arguments;
+    if (!piece.id.empty() || !piece.name.empty() || !piece.arguments.empty()) delta.add(std::move(piece));
+  }
+
+  chat_response& into_;
+  std::string_view from_;
+  simdjson::dom::parser parser_;
+  std::vector<chat_delta> deltas_;
+  std::vector<bool> finished_;  // by choice
+  std::optional<token_usage> usage_;
+  token_count contents_ = 0;
+};
+
+}  // namespace codec
+}  // namespace felix::inline v1

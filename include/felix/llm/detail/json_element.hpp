@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: MIT
+// llm: reading JSON that servers sent. The one header that includes simdjson: it costs 1.8 s to compile.
+#pragma once
+
+#include <felix/error.hpp>
+#include <felix/usage.hpp>
+#include <felix/utf8.hpp>
+
+#include <fmt/format.h>
+#include <simdjson.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace felix::inline v1 {
+namespace codec {
+
+namespace detail {
+
+using element = simdjson::dom::element;
+
+[[nodiscard]] inline std::optional<element> member(const element& object, std::string_view name) noexcept {
+  element found;
+  if (object[name].get(found) != simdjson::SUCCESS || found.is_null()) return std::nullopt;
+  return found;
+}
+[[nodiscard]] inline std::string string_of(const element& object, std::string_view name) {
+  std::string_view text;
+  const auto found = member(object, name);
+  return found && found->get(text) == simdjson::SUCCESS ? std::string{text} : std::string{};
+}
+[[nodiscard]] inline std::string_view view_of(const element& object, std::string_view name) noexcept {
+  std::string_view text;
+  const auto found = member(object, name);
+  if (found && found->get(text) != simdjson::SUCCESS) text = {};
+  return text;
+}
+[[nodiscard]] inline double number_of(const element& object, std::string_view name, double otherwise = 0) noexcept {
+  double number = otherwise;
+  const auto found = member(object, name);
+  if (found && found->get(number) != simdjson::SUCCESS) number = otherwise;
+  return number;
+}
+[[nodiscard]] inline std::optional<simdjson::dom::array> array_of(const element& object,
+                                                                  std::string_view name) noexcept {
+  simdjson::dom::array elements;
+  const auto found = member(object, name);
+  if (!found || found->get(elements) != simdjson::SUCCESS) return std::nullopt;
+  return elements;
+}
+/// A count that a server sent; anything that is not a number of at least 0 counts as not sent.
+[[nodiscard]] inline std::optional<token_count> count_of(const element& object, std::string_view name) noexcept {
+  const auto found = member(object, name);
+  if (!found) return std::nullopt;
+  constexpr std::int64_t most = 1'000'000'000'000'000;  // sums of what a server invents must not overflow
+  std::int64_t whole = 0;
+  if (found->get(whole) == simdjson::SUCCESS)
+    return whole >= 0 && whole < most ? std::optional<token_count>{whole} : std::nullopt;
+  double number = 0;
+  if (found->get(number) != simdjson::SUCCESS || !(number >= 0 && number < static_cast<double>(most)))
+    return std::nullopt;
+  return static_cast<token_count>(number);
+}
+
+/// What people may read of a body: at most 512 bytes on one line, without control characters.
+[[nodiscard]] inline std::string excerpt(std::string_view body) {
+  std::string shown;
+  for (const char c : without_controls(body.substr(0, 1024))) {
+    const bool space = c == ' ' || c == '\n' || c == '\t';
+    if (!space) {
+      shown += c;
+    } else if (!shown.empty() && shown.back() != ' ') {
+      shown += ' ';
+    }
+  }
+  if (shown.size() <= 512) return shown;
+  std::size_t end = 512;
+  while (end > 0 && (static_cast<unsigned char>(shown[end]) & 0xC0U) == 0x80U) --end;  // not inside a code point
+  return shown.substr(0, end);
+}
+
+[[nodiscard]] inline error not_an_answer(std::string_view from, std::string_view why, std::string_view body) {
+  return {errc::protocol,
+          fmt::format("{} sent {}; is it an OpenAI-compatible server, and base_url right? It begins: {}", from, why,
+                      body.empty() ? "(nothing)" : excerpt(body.substr(0, 200))),
+          request_cost::unknown};
+}
+
+/// With the parser of this thread, whose memory is used for answer after answer: the element is valid until the next
+/// parse. Nothing for what is no JSON.
+[[nodiscard]] inline std::optional<element> parse(std::string_view json) {
+  static thread_local simdjson::dom::parser parser;
+  constexpr std::size_t most_kept_bytes = std::size_t{1} << 20U;
+  if (parser.capacity() > most_kept_bytes && json.size() <= most_kept_bytes) parser = simdjson::dom::parser{};
+  element root;
+  if (json.empty() || parser.parse(json.data(), json.size()).get(root) != simdjson::SUCCESS) return std::nullopt;
+  return root;
+}
+
+}  // namespace detail
+}  // namespace codec
+}  // namespace felix::inline v1

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: MIT
+// llm: requests to one server that speaks OpenAI's protocol, and its refusals.
+#pragma once
+
+#include <felix/async/task.hpp>
+#include <felix/error.hpp>
+#include <felix/llm/codec.hpp>
+#include <felix/llm/dialect.hpp>
+#include <felix/net/event_loop.hpp>
+#include <felix/net/http_client.hpp>
+#include <felix/net/secret.hpp>
+#include <felix/net/url.hpp>
+
+#include <chrono>
+#include <cstddef>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace felix::inline v1 {
+
+/// Where the server is and how to talk to it.
+struct openai_options {
+  std::string base_url = "http://localhost:1234/v1";  ///< LM Studio's; llama.cpp :8080/v1, Ollama :11434/v1
+  std::string model = "local-model";  ///< servers with one model answer with that one, whatever its name
+  secret api_key = {};                ///< sent as a bearer token; none: not sent
+  felix::dialect dialect = {};        ///< which fields it understands: see `dialects`
+  http_timeouts timeouts = {};
+  std::string ca_file = {};  ///< PEM; trusted instead of the system's certificates
+};
+
+namespace detail {
+
+class openai_server {
+ public:
+  /// Throws error (invalid_option) for a base_url that is not one, and a time limit of 0.
+  openai_server(event_loop& loop, openai_options options)
+      : url_{options.base_url},
+        options_{std::move(options)},
+        http_{loop},
+        chat_{prepare(url_.with_path("/chat/completions"), "application/json")},
+        chat_stream_{prepare(url_.with_path("/chat/completions"), "text/event-stream")} {
+    chat_.header("Content-Type", "application/json");
+    chat_stream_.header("Content-Type", "application/json");
+  }
+
+  [[nodiscard]] const base_url& url() const noexcept { return url_; }
+  [[nodiscard]] const openai_options& options() const noexcept { return options_; }
+  [[nodiscard]] http_client& http() noexcept { return http_; }
+
+  // The patterns of the two requests that are sent all the time.
+  [[nodiscard]] const http_request& chat() const noexcept { return chat_; }
+  [[nodiscard]] const http_request& chat_stream() const noexcept { return chat_stream_; }
+
+  /// GET of a URL, or POST of a body.
+  task<std::string> send(std::string url, std::string body = {}) {
+    http_request request = prepare(std::move(url), "application/json");
+    if (!body.empty()) request.header("Content-Type", "application/json").body(std::move(body));
+    http_response got = co_await http_.send(std::move(request));
+    check(got.head, got.body);
+    co_return without_key(std::move(got.body));
+  }
+  /// The same, whatever the status.
+  task<http_response> ask(std::string url) {
+    co_return co_await http_.send(prepare(std::move(url), "application/json"));
+  }
+
+  /// Throws api_error for every status but 2xx.
+  void check(const http_head& head, std::string_view body) const {
+    if (head.is_ok()) return;
+    std::string said = without_key(std::string{body});
+    if (head.status() >= 300 && head.status() < 400) said = "it points to " + origin_of(head.header("location"));
+    throw codec::decode_error(head.status(), said, url_.origin(),
+                              codec::decode_retry_after(head.header("retry-after")));
+  }
+
+  /// Some servers repeat a wrong key in their answer. It must not reach a log, an error or a file.
+  [[nodiscard]] std::string without_key(std::string text) const {
+    const std::string_view key = options_.api_key.reveal();
+    if (key.empty()) return text;
+    constexpr std::string_view instead = "[API key]";
+    for (std::size_t at = text.find(key); at != std::string::npos; at = text.find(key, at + instead.size()))
+      text.replace(at, key.size(), instead);
+    return text;
+  }
+
+ private:
+  [[nodiscard]] http_request prepare(std::string url, std::string_view accept) const {
+    http_request request{std::move(url)};
+    request.header("Accept", accept).timeouts(options_.timeouts);
+    if (!options_.api_key.empty()) request.header("Authorization", "Bearer " + std::string{options_.api_key.reveal()});
+    // A local server closes an idle connection after 5 s (llama.cpp); a TLS handshake is worth a longer wait.
+    request.connection({.reuse_idle_up_to = std::chrono::seconds{url_.is_https() ? 60 : 4},
+                        .no_proxy = url_.is_loopback(),
+                        .ca_file = options_.ca_file});
+    return request;
+  }
+  [[nodiscard]] std::string origin_of(std::string_view location) const {
+    const std::size_t host = location.find("://");
+    if (host == std::string_view::npos) return location.empty() ? "nowhere" : "another path of the same server";
+    const std::string_view authority = location.substr(0, location.find_first_of("/?#", host + 3));
+    const std::size_t user = authority.rfind('@');
+    return without_key(codec::detail::excerpt(user == std::string_view::npos
+                                                  ? authority
+                                                  : std::string{location.substr(0, host + 3)} +
+                                                        std::string{authority.substr(user + 1)}));
+  }
+
+  base_url url_;
+  openai_options options_;
+  http_client http_;
+  http_request chat_;
+  http_request chat_stream_;
+};
+
+}  // namespace detail
+}  // namespace felix::inline v1
