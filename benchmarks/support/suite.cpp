@@ -59,6 +59,21 @@ class collector : public benchmark::BenchmarkReporter {
   }
 };
 
+/// What each gave in each repetition, in another order each time.
+template <class Turn, class Contender>
+std::map<std::string, std::vector<Turn>> in_turns(const std::vector<Contender>& contenders, int repetitions,
+                                                  double seconds) {
+  std::map<std::string, std::vector<Turn>> turns;
+  std::vector<const Contender*> order;
+  for (const Contender& each : contenders) order.push_back(&each);
+  std::mt19937 random{20};
+  for (int i = 0; i < repetitions; ++i) {
+    std::shuffle(order.begin(), order.end(), random);
+    for (const Contender* each : order) turns[each->name].push_back(each->run(std::chrono::duration<double>{seconds}));
+  }
+  return turns;
+}
+
 std::string nanoseconds(double value) { return fmt::format("{:.{}f} ns", value, value < 100 ? 2 : 0); }
 
 }  // namespace
@@ -98,15 +113,20 @@ struct suite::state {
   }
 };
 
-suite::suite(int argc, char** argv, std::string name, std::string about) : state_{std::make_unique<state>()} {
+suite::suite(int argc, char** argv, std::string name, std::string about, const effort& by_default)
+    : state_{std::make_unique<state>()} {
   state& s = *state_;
   CLI::App app{std::move(about), name};
   app.add_flag("--quick", s.quick, "Fewer and shorter repetitions: less than a minute");
   app.add_option("--only", s.only, "Only the questions that this regular expression is found in");
-  const auto* repetitions = app.add_option("--repetitions", s.repetitions, "Of each alternative: 25, with --quick 9")
+  const auto* repetitions = app.add_option("--repetitions", s.repetitions,
+                                           fmt::format("Of each alternative: {}, with --quick {}",
+                                                       by_default.repetitions, by_default.quick_repetitions))
                                 ->check(CLI::Range(3, 999));
   const auto* seconds =
-      app.add_option("--seconds", s.seconds, "Of a repetition: 0.1, with --quick 0.02")->check(CLI::Range(0.001, 60.0));
+      app.add_option("--seconds", s.seconds,
+                     fmt::format("Of a repetition: {}, with --quick {}", by_default.seconds, by_default.quick_seconds))
+          ->check(CLI::Range(0.001, 60.0));
   app.add_option("--json", s.json, "Write goals and figures to this file");
   try {
     app.parse(argc, argv);
@@ -122,8 +142,8 @@ suite::suite(int argc, char** argv, std::string name, std::string about) : state
   fmt::print(stderr, "{}: this build has no optimisation, or has assertions; use the release preset\n", name);
   std::exit(1);
 #endif
-  if (repetitions->count() == 0) s.repetitions = s.quick ? 9 : 25;
-  if (seconds->count() == 0) s.seconds = s.quick ? 0.02 : 0.1;
+  if (repetitions->count() == 0) s.repetitions = s.quick ? by_default.quick_repetitions : by_default.repetitions;
+  if (seconds->count() == 0) s.seconds = s.quick ? by_default.quick_seconds : by_default.seconds;
 
   // The repetitions of all alternatives of a question in random order: what slows the machine slows each of them.
   std::string interleaved = "--benchmark_enable_random_interleaving=true";
@@ -178,15 +198,7 @@ answers suite::measure(const std::string& question, const std::vector<alternativ
 turns_taken suite::take_turns(const std::string& question, const std::string& what,
                               const std::vector<contender>& contenders) {
   if (!asks(question)) return {};
-  std::map<std::string, std::vector<turn>> turns;
-  std::vector<const contender*> order;
-  for (const contender& each : contenders) order.push_back(&each);
-  std::mt19937 random{20};
-  for (int i = 0; i < state_->repetitions; ++i) {
-    std::shuffle(order.begin(), order.end(), random);
-    for (const contender* each : order)
-      turns[each->name].push_back(each->run(std::chrono::duration<double>{state_->seconds}));
-  }
+  const auto turns = in_turns<turn>(contenders, state_->repetitions, state_->seconds);
 
   fmt::print("\n{}: {}\n  {:<24} {:>8} {:>17}   {:>8} {:>8} {:>8} {:>10}\n", question, what, "", "million/s", "",
              "p50, ns", "p99", "p99.9", "longest");
@@ -214,6 +226,37 @@ turns_taken suite::take_turns(const std::string& question, const std::string& wh
   }
   std::fflush(stdout);
   return {answers{std::move(per_item)}, answers{std::move(p99_9)}};
+}
+
+requests_taken suite::take_turns(const std::string& question, const std::string& what,
+                                 const std::vector<client>& clients, double longer) {
+  if (!asks(question)) return {};
+  const auto turns = in_turns<request_turn>(clients, state_->repetitions, state_->seconds * longer);
+
+  fmt::print("\n{}: {}\n  {:<24} {:>10} {:>14} {:>18}   {:>9} {:>9}\n", question, what, "", "requests/s",
+             "CPU us/request", "", "p50, us", "p99, us");
+  auto& json = state_->written["questions"].emplace_back();
+  json["name"] = question;
+  json["cpu_time"] = what;
+  answers::samples cpu, wall;
+  for (const client& each : clients) {
+    std::vector<double>& cpus = cpu[each.name];
+    std::vector<double>& walls = wall[each.name];
+    std::vector<double> p50, p99;
+    for (const request_turn& one : turns.at(each.name)) {
+      cpus.push_back(one.cpu);
+      walls.push_back(one.wall);
+      p50.push_back(one.p50);
+      p99.push_back(one.p99);
+    }
+    const auto [lowest, highest] = std::minmax_element(cpus.begin(), cpus.end());
+    fmt::print("  {:<24} {:>10.0f} {:>14.2f} {:>18}   {:>9.0f} {:>9.0f}\n", each.name, 1e9 / median(walls),
+               median(cpus) / 1e3, fmt::format("{:.2f} to {:.2f}", *lowest / 1e3, *highest / 1e3), median(p50) / 1e3,
+               median(p99) / 1e3);
+    json["nanoseconds"][each.name] = {{"cpu", cpus}, {"wall", walls}, {"latency", {{"p50", p50}, {"p99", p99}}}};
+  }
+  std::fflush(stdout);
+  return {answers{std::move(cpu)}, answers{std::move(wall)}};
 }
 
 void suite::goal(std::string name, bound limit, std::string unit, std::optional<estimate> measured) {

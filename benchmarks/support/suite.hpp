@@ -32,6 +32,12 @@ struct contender {
   std::function<turn(std::chrono::duration<double>)> run;
 };
 
+/// A client of a server, which sends requests for about so long.
+struct client {
+  std::string name;
+  std::function<request_turn(std::chrono::duration<double>)> run;
+};
+
 /// Nanoseconds per item, or of a percentile of latency, by alternative and repetition.
 class answers {
  public:
@@ -50,6 +56,15 @@ class answers {
 struct turns_taken {
   answers per_item, p99_9;
 };
+struct requests_taken {
+  answers cpu, wall;
+};
+
+/// How much a program measures when it is not told.
+struct effort {
+  int repetitions = 25, quick_repetitions = 9;
+  double seconds = 0.1, quick_seconds = 0.02;  // of a repetition
+};
 
 /// A program that measures with Google Benchmark.
 ///     bench::suite suite{argc, argv, "wake_up", "What does it cost to wake a waiter?"};
@@ -60,7 +75,7 @@ struct turns_taken {
 /// program in the constructor. A question that --only leaves out is not measured, and its goals are left out.
 class suite {
  public:
-  suite(int argc, char** argv, std::string name, std::string about);
+  suite(int argc, char** argv, std::string name, std::string about, const effort& by_default = {});
   suite(suite&&) = delete;
   ~suite();
 
@@ -71,6 +86,9 @@ class suite {
   /// The contenders take turns, in another order each time. `what` says what a repetition's time is.
   [[nodiscard]] turns_taken take_turns(const std::string& question, const std::string& what,
                                        const std::vector<contender>& contenders);
+  /// The same for clients; a turn takes so many times as long as is usual. `what` says what their CPU time is of.
+  [[nodiscard]] requests_taken take_turns(const std::string& question, const std::string& what,
+                                          const std::vector<client>& clients, double longer = 1);
   /// Nothing measured: no goal.
   void goal(std::string name, bound limit, std::string unit, std::optional<estimate> measured);
   /// Begins what is reported of a question that is not a matter of time.

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: MIT
+// benchmarks: what the program `client` asks, a file each.
+#pragma once
+
+#include "server.hpp"
+#include "support/suite.hpp"
+
+namespace questions {
+
+void memory(bench::suite& suite, const bench::server& server);
+void connections(bench::suite& suite, const bench::server& server);
+void answers(bench::suite& suite, const bench::server& server);
+void latency(bench::suite& suite, const bench::server& server);
+void other_languages(bench::suite& suite, const bench::server& server);
+
+}  // namespace questions
