@@ -42,6 +42,12 @@ END
     echo 'libbenchmark-dev      -           -                          Google Benchmark'
     echo 'libboost-dev          -           -                          the headers of Boost'
     echo 'libtbb-dev            -           -                          oneTBB'
+    # Debian starts a web server on port 80 as soon as nginx is installed, where there is somebody to start it: there it
+    # is left to the user, and the benchmark of the client makes do without.
+    if [[ ! -d /run/systemd/system ]]; then
+      echo 'nginx-light           -           nginx                      nginx'
+      echo 'libnginx-mod-http-echo -          -                          its echo module'
+    fi
   fi
   if [[ $2 == *clang ]]; then
     echo 'clang-19              clang++-19  -                          clang 19 (as clang++-19)'

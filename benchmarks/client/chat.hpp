@@ -2,6 +2,7 @@
 // benchmarks: what is asked and answered, the same for all: a short conversation, and a paragraph.
 #pragma once
 
+#include <string>
 #include <string_view>
 
 namespace chat {
@@ -37,5 +38,22 @@ inline constexpr std::string_view answer =
     R"(course with wrong but fluent examples, held on each ward, shows what that looks like and costs an hour. Both )"
     R"(measures can be counted, so the trial can tell whether they work."},"logprobs":null,"finish_reason":"stop"}],)"
     R"("usage":{"prompt_tokens":128,"completion_tokens":132,"total_tokens":260}})";
+
+/// The same request for a streamed answer.
+inline std::string streamed_request() {
+  std::string text{request};
+  constexpr std::string_view whole = R"("stream":false)", streamed = R"("stream":true)";
+  return text.replace(text.find(whole), whole.size(), streamed);
+}
+
+/// The data of an event of a streamed answer, with the same bounds as `answer`.
+inline constexpr int chunks = 64;
+inline constexpr std::string_view chunk =
+    R"({"id":"chatcmpl-1","object":"chat.completion.chunk","created":1700000000,"model":"local-model","choices":[{)"
+    R"("index":0,"delta":{"content":" reference"},"logprobs":null,"finish_reason":null}]})";
+inline constexpr std::string_view last_chunk =
+    R"({"id":"chatcmpl-1","object":"chat.completion.chunk","created":1700000000,"model":"local-model","choices":[{)"
+    R"("index":0,"delta":{},"logprobs":null,"finish_reason":"stop"}],)"
+    R"("usage":{"prompt_tokens":128,"completion_tokens":64,"total_tokens":192}})";
 
 }  // namespace chat

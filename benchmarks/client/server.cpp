@@ -117,7 +117,16 @@ http {
     text += fmt::format(
         "    location = /{}/v1/chat/completions {{ echo_read_request_body; echo_sleep {}; echo -n '{}'; }}\n", path,
         seconds, chat::answer);
-  return text + "  }\n}\n";
+  text +=
+      "    location = /streamed/v1/chat/completions {\n      default_type text/event-stream;\n"
+      "      echo_read_request_body;\n";
+  const auto event = [&](std::string_view data) {
+    text += fmt::format("      echo 'data: {}\\n'; echo_flush;\n", data);
+  };
+  for (int i = 0; i < chat::chunks; ++i) event(chat::chunk);
+  event(chat::last_chunk);
+  event("[DONE]");
+  return text + "    }\n  }\n}\n";
 }
 
 /// The child ends when the thread that started it ends.
@@ -173,6 +182,7 @@ bool server::start_nginx() {
   at_once_ = origin + "/v1";
   delayed_ = origin + "/delayed/v1";
   silent_ = origin + "/silent/v1";
+  streamed_ = origin + "/streamed/v1";
   status_ = origin + "/status";
   description_ = nginx.version + ", one process";
   return true;
@@ -202,6 +212,7 @@ void server::start_embedded() {
   if (got != sizeof ports) throw std::runtime_error{"the embedded server does not start"};
   for (const auto& [url, port] : {std::pair{&at_once_, ports[0]}, {&delayed_, ports[1]}, {&silent_, ports[2]}})
     *url = fmt::format("http://127.0.0.1:{}/v1", port);
+  streamed_ = at_once_;
   description_ = "the model_server of the examples (Debian: apt-get install nginx-light libnginx-mod-http-echo)";
 }
 
