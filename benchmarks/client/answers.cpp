@@ -19,6 +19,8 @@ void questions::answers(bench::suite& suite, const bench::server& server) {
                                          {"multi_socket_lazy", [&](auto length) { return lazy.run(length); }},
                                          {"felix", [&](auto length) { return felix.run(length); }},
                                          {"felix_from_thread", [&](auto length) { return threaded.run(length); }}});
+    suite.report("multi_socket, epoll_ctl a request", eager.engine().epoll_ctl_per_request(), "calls");
+    suite.report("multi_socket_lazy, epoll_ctl a request", lazy.engine().epoll_ctl_per_request(), "calls");
     const auto goal = [&](const char* of, const char* to, double most) {
       suite.goal(question + ", CPU, " + of + " / " + to, bench::at_most{most}, "times", taken.cpu.ratio(of, to));
     };

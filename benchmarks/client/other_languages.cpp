@@ -3,41 +3,21 @@
 #include "felix_client.hpp"
 #include "questions.hpp"
 #include "support/child.hpp"
+#include "support/temporary_folder.hpp"
 
 #include <fmt/core.h>
 #include <nlohmann/json.hpp>
-#include <stdlib.h>
 
-#include <filesystem>
-#include <optional>
+#include <chrono>
+#include <cstddef>
 #include <stdexcept>
 #include <string>
-#include <system_error>
 #include <utility>
 #include <vector>
 
 namespace {
 
-namespace fs = std::filesystem;
-
 constexpr std::size_t concurrency = 64;
-
-/// A folder for what the Go compiler makes.
-class temporary_folder {
- public:
-  temporary_folder() : name_{(fs::temp_directory_path() / "felix_benchmark_XXXXXX").string()} {
-    if (::mkdtemp(name_.data()) == nullptr) throw std::runtime_error{"a temporary folder cannot be made"};
-  }
-  temporary_folder(temporary_folder&&) = delete;
-  ~temporary_folder() {
-    std::error_code ignored;
-    fs::remove_all(name_, ignored);
-  }
-  [[nodiscard]] const std::string& name() const noexcept { return name_; }
-
- private:
-  std::string name_;
-};
 
 struct peer {
   std::string name;
@@ -104,7 +84,7 @@ bench::request_turn run(const peer& one, const std::string& base_url, std::chron
 void questions::other_languages(bench::suite& suite, const bench::server& server) {
   if (!suite.asks("other_languages")) return;
   suite.headline("other_languages: who is here");
-  const temporary_folder folder;
+  const bench::temporary_folder folder;  // for what the Go compiler makes
   std::vector<peer> peers{{"python_httpx", 25, "Debian: python3-httpx", {}},
                           {"python_aiohttp", 9, "Debian: python3-aiohttp", {}},
                           {"node_openai", 25, "npm install -g openai", {}},

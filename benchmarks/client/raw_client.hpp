@@ -16,6 +16,8 @@ namespace bench {
 
 class raw_client {
  public:
+  using engine_type = peers::curl_engine<peers::json_reader>;
+
   raw_client(const std::string& base_url, std::size_t slots, peers::epoll_removal removal)
       : engine_{{.url = base_url + "/chat/completions",
                  .body = std::string{chat::request},
@@ -27,10 +29,10 @@ class raw_client {
       engine_.run(until, [&](auto latency, std::size_t text) { measured.answered(latency, text); });
     });
   }
-  [[nodiscard]] peers::curl_engine<peers::json_reader>& engine() noexcept { return engine_; }
+  [[nodiscard]] engine_type& engine() noexcept { return engine_; }
 
  private:
-  peers::curl_engine<peers::json_reader> engine_;
+  engine_type engine_;
 };
 
 }  // namespace bench

@@ -4,6 +4,7 @@
 
 #include "chat.hpp"
 #include "support/child.hpp"
+#include "support/temporary_folder.hpp"
 
 #include "model_server/model_server.hpp"
 
@@ -21,11 +22,15 @@
 #include <cerrno>
 #include <chrono>
 #include <cstdint>
-#include <cstdlib>
+#include <cstdio>
+#include <exception>
+#include <filesystem>
 #include <fstream>
 #include <stdexcept>
+#include <string>
 #include <system_error>
 #include <thread>
+#include <utility>
 
 namespace bench {
 
@@ -129,16 +134,35 @@ http {
   return text + "    }\n  }\n}\n";
 }
 
-/// The child ends when the thread that started it ends.
-pid_t fork_bound_to_parent(int signal) {
+/// The child is killed when the thread that started it ends.
+pid_t fork_bound_to_parent() {
   const pid_t parent = ::getpid();
   const pid_t child = ::fork();
   if (child < 0) throw_errno("fork");
   if (child == 0) {
-    ::prctl(PR_SET_PDEATHSIG, signal);
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (::getppid() != parent) ::_exit(1);  // it has ended already
   }
   return child;
+}
+
+/// What the child does: tells its ports, and answers until it is killed.
+[[noreturn]] void serve_embedded(int ports_end) noexcept {
+  try {
+    using model_server::options;
+    constexpr int slots = 1'024;
+    const model_server::server at_once{options{.slots = slots, .latency = {}, .speed = 1e6}};
+    const model_server::server delayed{
+        options{.slots = slots, .tokens_per_second = 1e9, .latency = std::chrono::milliseconds{50}}};
+    const model_server::server silent{
+        options{.slots = slots, .tokens_per_second = 1e9, .latency = std::chrono::hours{1}}};
+    const std::array<std::uint16_t, 3> ports{at_once.port(), delayed.port(), silent.port()};
+    if (::write(ports_end, ports.data(), sizeof ports) != sizeof ports) ::_exit(1);
+    for (;;) ::pause();
+  } catch (const std::exception& failure) {
+    fmt::print(stderr, "the embedded server: {}\n", failure.what());
+    ::_exit(1);
+  }
 }
 
 }  // namespace
@@ -153,16 +177,12 @@ server::server() {
 bool server::start_nginx() {
   const installed_nginx nginx = find_nginx();
   if (nginx.program.empty() || !fs::exists(nginx.echo_module)) return false;
-  if (folder_.empty()) {
-    std::string name = (fs::temp_directory_path() / "felix_benchmark_XXXXXX").string();
-    if (::mkdtemp(name.data()) == nullptr) throw_errno("mkdtemp");
-    folder_ = name;
-  }
+  const temporary_folder folder;  // what is in it has been read once nginx accepts connections
+  const std::string prefix = folder.name() + "/", file = prefix + "nginx.conf";
   const std::uint16_t port = free_port();
-  std::ofstream{folder_ / "nginx.conf"} << configuration(nginx, port);
+  std::ofstream{file} << configuration(nginx, port);
 
-  const std::string prefix = folder_.string() + "/", file = prefix + "nginx.conf";
-  process_ = fork_bound_to_parent(SIGTERM);
+  process_ = fork_bound_to_parent();
   if (process_ == 0) {
     ::execlp(nginx.program.c_str(), nginx.program.c_str(), "-e", "stderr", "-p", prefix.c_str(), "-c", file.c_str(),
              static_cast<char*>(nullptr));
@@ -175,7 +195,10 @@ bool server::start_nginx() {
       return false;
     }
     if (accepts(port)) break;
-    if (std::chrono::steady_clock::now() > deadline) throw std::runtime_error{"nginx does not answer within 5 s"};
+    if (std::chrono::steady_clock::now() > deadline) {
+      end();
+      throw std::runtime_error{"nginx does not answer within 5 s"};
+    }
     std::this_thread::sleep_for(std::chrono::milliseconds{5});
   }
   const std::string origin = "http://127.0.0.1:" + std::to_string(port);
@@ -192,39 +215,31 @@ void server::start_embedded() {
   kind_ = kind::embedded;
   int ends[2];
   if (::pipe(ends) != 0) throw_errno("pipe");
-  process_ = fork_bound_to_parent(SIGKILL);
+  process_ = fork_bound_to_parent();
   if (process_ == 0) {
-    using model_server::options;
-    constexpr int slots = 1'024;
-    const model_server::server at_once{options{.slots = slots, .latency = {}, .speed = 1e6}};
-    const model_server::server delayed{
-        options{.slots = slots, .tokens_per_second = 1e9, .latency = std::chrono::milliseconds{50}}};
-    const model_server::server silent{
-        options{.slots = slots, .tokens_per_second = 1e9, .latency = std::chrono::hours{1}}};
-    const std::array<std::uint16_t, 3> ports{at_once.port(), delayed.port(), silent.port()};
-    if (::write(ends[1], ports.data(), sizeof ports) != sizeof ports) ::_exit(1);
-    for (;;) ::pause();
+    serve_embedded(ends[1]);
   }
   ::close(ends[1]);
   std::array<std::uint16_t, 3> ports{};
   const ssize_t got = ::read(ends[0], ports.data(), sizeof ports);
   ::close(ends[0]);
-  if (got != sizeof ports) throw std::runtime_error{"the embedded server does not start"};
+  if (got != sizeof ports) {
+    end();
+    throw std::runtime_error{"the embedded server does not start"};
+  }
   for (const auto& [url, port] : {std::pair{&at_once_, ports[0]}, {&delayed_, ports[1]}, {&silent_, ports[2]}})
     *url = fmt::format("http://127.0.0.1:{}/v1", port);
   streamed_ = at_once_;
   description_ = "the model_server of the examples (Debian: apt-get install nginx-light libnginx-mod-http-echo)";
 }
 
-server::~server() {
-  if (process_ > 0) {
-    ::kill(process_, kind_ == kind::nginx ? SIGTERM : SIGKILL);
-    ::waitpid(process_, nullptr, 0);
-  }
-  if (!folder_.empty()) {
-    std::error_code ignored;
-    fs::remove_all(folder_, ignored);
-  }
+server::~server() { end(); }
+
+void server::end() noexcept {
+  if (process_ <= 0) return;
+  ::kill(process_, SIGKILL);
+  ::waitpid(process_, nullptr, 0);
+  process_ = -1;
 }
 
 std::optional<double> server::connections_accepted() const {

@@ -4,7 +4,6 @@
 
 #include <sys/types.h>
 
-#include <filesystem>
 #include <optional>
 #include <string>
 
@@ -12,7 +11,7 @@ namespace bench {
 
 /// nginx with one worker, which answers from memory; where it is not installed (or has no echo module, which delays
 /// answers) the model_server of the examples, whose texts are longer. Its process ends with this object, and with the
-/// thread that made it, however that ends.
+/// thread that made it, however that ends; no file is left.
 /// Throws:  std::runtime_error when neither starts.
 class server {
  public:
@@ -38,10 +37,10 @@ class server {
  private:
   bool start_nginx();
   void start_embedded();
+  void end() noexcept;
 
   kind kind_ = kind::nginx;
   pid_t process_ = -1;
-  std::filesystem::path folder_;  // nginx's own; empty: none
   std::string at_once_, delayed_, silent_, streamed_, status_, description_;
 };
 
