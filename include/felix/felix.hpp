@@ -63,6 +63,7 @@
 #include <felix/net/event_loop.hpp>
 #include <felix/net/http.hpp>
 #include <felix/net/http_client.hpp>
+#include <felix/net/io_thread.hpp>
 #include <felix/net/secret.hpp>
 #include <felix/net/sse.hpp>
 #include <felix/net/stop_on_signal.hpp>

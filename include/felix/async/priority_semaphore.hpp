@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <limits>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -86,6 +87,9 @@ class priority_semaphore {
   /// For whoever is in no group.
   [[nodiscard]] awaiter acquire(request_priority priority = request_priority::normal) noexcept;
 
+  /// A permit that is free and that nobody has a better right to; or nothing. Never waits.
+  [[nodiscard]] inline std::optional<permit> try_acquire(request_priority priority = request_priority::normal) noexcept;
+
   /// Raised, it lets waiters in. Lowered, it takes effect as permits come back: until then more are in use. Of what is
   /// held back the last permit is let go. A limit below the sum of the guarantees is allowed (who adapts a limit need not
   /// know the groups): those below their guarantee still go before others, and among them by level and arrival.
@@ -108,7 +112,7 @@ class priority_semaphore {
   using share = queues::share;
 
   static std::size_t at_least_one(std::size_t permits);
-  [[nodiscard]] bool try_take(const awaiter& waiter) noexcept;
+  [[nodiscard]] bool try_take(share& of, std::size_t level) noexcept;
   bool park(awaiter& waiter) noexcept;
   void cancel(awaiter& waiter);
   void release(share& to, std::size_t level);
@@ -131,6 +135,7 @@ class priority_semaphore::group {
   ~group() { of_.remove(share_); }
 
   [[nodiscard]] awaiter acquire(request_priority priority = request_priority::normal) noexcept;
+  [[nodiscard]] inline std::optional<permit> try_acquire(request_priority priority = request_priority::normal) noexcept;
 
   [[nodiscard]] const std::string& name() const noexcept { return name_; }
   [[nodiscard]] permit_share terms() const noexcept { return {share_.guaranteed, share_.ceiling}; }
@@ -157,6 +162,8 @@ class [[nodiscard("a permit that is dropped is given back at once")]] priority_s
 
  private:
   friend class awaiter;
+  friend class group;
+  friend class priority_semaphore;
   permit(priority_semaphore& from, share& of, std::size_t level) noexcept : from_{&from}, share_{&of}, level_{level} {}
   priority_semaphore* from_;  // null: moved from
   share* share_;
@@ -165,7 +172,7 @@ class [[nodiscard("a permit that is dropped is given back at once")]] priority_s
 
 class priority_semaphore::awaiter : public detail::cancellable_wait<priority_semaphore, awaiter> {
  public:
-  [[nodiscard]] bool await_ready() const noexcept { return primitive().try_take(*this); }
+  [[nodiscard]] bool await_ready() const noexcept { return primitive().try_take(*share_, level_); }
   permit await_resume() {
     finish("waiting for a permit");
     return permit{primitive(), *share_, level_};
@@ -207,11 +214,17 @@ inline priority_semaphore::awaiter priority_semaphore::acquire(request_priority 
   return awaiter{*this, queues_.everyone, priority};
 }
 
-inline bool priority_semaphore::try_take(const awaiter& waiter) noexcept {
+inline bool priority_semaphore::try_take(share& of, std::size_t level) noexcept {
   std::scoped_lock lock{mutex_};
-  if (!queues_.admits(*waiter.share_, waiter.level_)) return false;
-  queues_.take(*waiter.share_, waiter.level_);
+  if (!queues_.admits(of, level)) return false;
+  queues_.take(of, level);
   return true;
+}
+
+inline std::optional<priority_semaphore::permit> priority_semaphore::try_acquire(request_priority priority) noexcept {
+  const auto level = static_cast<std::size_t>(priority);
+  if (!try_take(queues_.everyone, level)) return std::nullopt;
+  return permit{*this, queues_.everyone, level};
 }
 
 inline bool priority_semaphore::park(awaiter& waiter) noexcept {
@@ -295,6 +308,13 @@ inline priority_semaphore::group::group(priority_semaphore& of, std::string name
 
 inline priority_semaphore::awaiter priority_semaphore::group::acquire(request_priority priority) noexcept {
   return awaiter{of_, share_, priority};
+}
+
+inline std::optional<priority_semaphore::permit> priority_semaphore::group::try_acquire(
+    request_priority priority) noexcept {
+  const auto level = static_cast<std::size_t>(priority);
+  if (!of_.try_take(share_, level)) return std::nullopt;
+  return permit{of_, share_, level};
 }
 
 inline limit_status priority_semaphore::group::status() const noexcept {

@@ -9,6 +9,7 @@
 
 #include <concepts>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -72,35 +73,35 @@ class chat_request {
   /// One that the model may call.
   chat_request& tool(function_tool offered) & {
     check_name("the name of a tool", offered.name);
-    tools_.push_back(std::move(offered));
+    rare().tools.push_back(std::move(offered));
     return *this;
   }
   chat_request tool(function_tool offered) && { return std::move(tool(std::move(offered))); }
   chat_request& tool_choice(tool_mode mode) & {
-    tool_mode_ = mode;
-    tool_choice_.clear();
+    rare().mode = mode;
+    rare().tool_choice.clear();
     return *this;
   }
   chat_request tool_choice(tool_mode mode) && { return std::move(tool_choice(mode)); }
   /// The one tool that has to be called.
   chat_request& tool_choice(std::string name) & {
     check_name("tool_choice", name);
-    tool_choice_ = std::move(name);
-    tool_mode_ = tool_mode::required;
+    rare().tool_choice = std::move(name);
+    rare().mode = tool_mode::required;
     return *this;
   }
   chat_request tool_choice(std::string name) && { return std::move(tool_choice(std::move(name))); }
 
   /// The answer has to be a JSON object.
   chat_request& json_object() & {
-    format_ = {.form = response_format::kind::json_object};
+    rare().format = {.form = response_format::kind::json_object};
     return *this;
   }
   chat_request json_object() && { return std::move(json_object()); }
   /// The answer has to fit a JSON schema. Check it all the same: not every server keeps to it.
   chat_request& json_schema(std::string name, std::string schema, bool strict = true) & {
     check_name("the name of a schema", name);
-    format_ = {response_format::kind::json_schema, std::move(name), std::move(schema), strict};
+    rare().format = {response_format::kind::json_schema, std::move(name), std::move(schema), strict};
     return *this;
   }
   chat_request json_schema(std::string name, std::string schema, bool strict = true) && {
@@ -117,24 +118,30 @@ class chat_request {
   chat_request max_tokens(token_count tokens) && { return std::move(max_tokens(tokens)); }
 
   /// 0 to 2; higher is more varied.
-  chat_request& temperature(double value) & { return ranged(temperature_, "temperature", value, 0, 2); }
+  chat_request& temperature(double value) & {
+    temperature_ = in_range("temperature", value, 0, 2);
+    return *this;
+  }
   chat_request temperature(double value) && { return std::move(temperature(value)); }
   /// 0 to 1: only the likeliest tokens that together have this probability.
-  chat_request& top_p(double value) & { return ranged(top_p_, "top_p", value, 0, 1); }
+  chat_request& top_p(double value) & { return ranged(&rare_fields::top_p, "top_p", value, 0, 1); }
   chat_request top_p(double value) && { return std::move(top_p(value)); }
   /// -2 to 2: above 0, against words that have occurred.
-  chat_request& presence_penalty(double value) & { return ranged(presence_penalty_, "presence_penalty", value, -2, 2); }
+  chat_request& presence_penalty(double value) & {
+    return ranged(&rare_fields::presence_penalty, "presence_penalty", value, -2, 2);
+  }
   chat_request presence_penalty(double value) && { return std::move(presence_penalty(value)); }
   /// -2 to 2: above 0, the more often a word has occurred, the more against it.
   chat_request& frequency_penalty(double value) & {
-    return ranged(frequency_penalty_, "frequency_penalty", value, -2, 2);
+    return ranged(&rare_fields::frequency_penalty, "frequency_penalty", value, -2, 2);
   }
   chat_request frequency_penalty(double value) && { return std::move(frequency_penalty(value)); }
 
   /// Asks the server to repeat itself: the same request and seed, the same answer, as far as it can. Sent in 31 bits,
   /// which every server takes.
   chat_request& seed(std::uint64_t value) & {
-    seed_ = value & 0x7fff'ffffU;
+    seed_ = static_cast<std::uint32_t>(value & 0x7fff'ffffU);
+    has_seed_ = true;
     return *this;
   }
   chat_request seed(std::uint64_t value) && { return std::move(seed(value)); }
@@ -142,8 +149,8 @@ class chat_request {
   /// The answer ends before this text, which is not part of it. At most 4, as OpenAI has it.
   chat_request& stop(std::string text) & {
     if (text.empty()) throw refused("an empty stop text; leave it out");
-    if (stop_.size() == 4) throw refused("a fifth stop text; servers take 4");
-    stop_.push_back(std::move(text));
+    if (rare().stop.size() == 4) throw refused("a fifth stop text; servers take 4");
+    rare().stop.push_back(std::move(text));
     return *this;
   }
   chat_request stop(std::string text) && { return std::move(stop(std::move(text))); }
@@ -151,7 +158,7 @@ class chat_request {
   /// How many answers, 1 to 128. Of a server that cannot give several at once each is asked for.
   chat_request& n(int answers) & {
     if (answers < 1 || answers > 128) throw refused("n is " + std::to_string(answers) + "; use 1 to 128");
-    n_ = answers;
+    rare().n = answers;
     return *this;
   }
   chat_request n(int answers) && { return std::move(n(answers)); }
@@ -160,21 +167,21 @@ class chat_request {
   chat_request& logprobs(int alternatives = 0) & {
     if (alternatives < 0 || alternatives > 20)
       throw refused("logprobs asks for " + std::to_string(alternatives) + " alternatives; use 0 to 20");
-    logprobs_ = alternatives;
+    rare().logprobs = alternatives;
     return *this;
   }
   chat_request logprobs(int alternatives = 0) && { return std::move(logprobs(alternatives)); }
 
   /// How long the model may think: none, minimal, low, medium, high. Sent where the server knows it.
   chat_request& reasoning_effort(std::string effort) & {
-    reasoning_effort_ = std::move(effort);
+    rare().reasoning_effort = std::move(effort);
     return *this;
   }
   chat_request reasoning_effort(std::string effort) && { return std::move(reasoning_effort(std::move(effort))); }
 
   /// Who asks, for a provider that watches for abuse: the field `user`. Use a hash, not a name.
   chat_request& end_user(std::string id) & {
-    end_user_ = std::move(id);
+    rare().end_user = std::move(id);
     return *this;
   }
   chat_request end_user(std::string id) && { return std::move(end_user(std::move(id))); }
@@ -182,7 +189,7 @@ class chat_request {
   /// A field that felix does not know, sent as it is: `.extra("min_p", "0.05")`. `json` is checked when it is sent.
   chat_request& extra(std::string name, std::string json) & {
     if (name.empty()) throw refused("an extra field without a name");
-    extra_.emplace_back(std::move(name), std::move(json));
+    rare().extra.emplace_back(std::move(name), std::move(json));
     return *this;
   }
   chat_request extra(std::string name, std::string json) && {
@@ -215,26 +222,75 @@ class chat_request {
   chat_request priority(request_priority level) && { return std::move(priority(level)); }
 
   [[nodiscard]] const std::vector<chat_message>& messages() const noexcept { return messages_; }
-  [[nodiscard]] const std::vector<function_tool>& tools() const noexcept { return tools_; }
-  [[nodiscard]] std::optional<tool_mode> tool_choice() const noexcept { return tool_mode_; }
-  [[nodiscard]] const std::string& chosen_tool() const noexcept { return tool_choice_; }  ///< empty: none by name
-  [[nodiscard]] const response_format& format() const noexcept { return format_; }
-  [[nodiscard]] std::optional<token_count> max_tokens() const noexcept { return max_tokens_; }
-  [[nodiscard]] std::optional<double> temperature() const noexcept { return temperature_; }
-  [[nodiscard]] std::optional<double> top_p() const noexcept { return top_p_; }
-  [[nodiscard]] std::optional<double> presence_penalty() const noexcept { return presence_penalty_; }
-  [[nodiscard]] std::optional<double> frequency_penalty() const noexcept { return frequency_penalty_; }
-  [[nodiscard]] std::optional<std::uint64_t> seed() const noexcept { return seed_; }
-  [[nodiscard]] const std::vector<std::string>& stop() const noexcept { return stop_; }
-  [[nodiscard]] int n() const noexcept { return n_; }
-  [[nodiscard]] std::optional<int> logprobs() const noexcept { return logprobs_; }
-  [[nodiscard]] const std::string& reasoning_effort() const noexcept { return reasoning_effort_; }
-  [[nodiscard]] const std::string& end_user() const noexcept { return end_user_; }
-  [[nodiscard]] const std::vector<std::pair<std::string, std::string>>& extra() const noexcept { return extra_; }
+  [[nodiscard]] const std::vector<function_tool>& tools() const noexcept { return known().tools; }
+  [[nodiscard]] std::optional<tool_mode> tool_choice() const noexcept { return known().mode; }
+  /// The tool that tool_choice names; empty: none.
+  [[nodiscard]] const std::string& chosen_tool() const noexcept { return known().tool_choice; }
+  [[nodiscard]] const response_format& format() const noexcept { return known().format; }
+  [[nodiscard]] std::optional<token_count> max_tokens() const noexcept {
+    return max_tokens_ > 0 ? std::optional{max_tokens_} : std::nullopt;
+  }
+  [[nodiscard]] std::optional<double> temperature() const noexcept {
+    return temperature_ >= 0 ? std::optional{temperature_} : std::nullopt;
+  }
+  [[nodiscard]] std::optional<double> top_p() const noexcept { return known().top_p; }
+  [[nodiscard]] std::optional<double> presence_penalty() const noexcept { return known().presence_penalty; }
+  [[nodiscard]] std::optional<double> frequency_penalty() const noexcept { return known().frequency_penalty; }
+  [[nodiscard]] std::optional<std::uint64_t> seed() const noexcept {
+    return has_seed_ ? std::optional<std::uint64_t>{seed_} : std::nullopt;
+  }
+  [[nodiscard]] const std::vector<std::string>& stop() const noexcept { return known().stop; }
+  [[nodiscard]] int n() const noexcept { return known().n; }
+  [[nodiscard]] std::optional<int> logprobs() const noexcept { return known().logprobs; }
+  [[nodiscard]] const std::string& reasoning_effort() const noexcept { return known().reasoning_effort; }
+  [[nodiscard]] const std::string& end_user() const noexcept { return known().end_user; }
+  [[nodiscard]] const std::vector<std::pair<std::string, std::string>>& extra() const noexcept { return known().extra; }
   [[nodiscard]] const std::string& model() const noexcept { return model_; }
   [[nodiscard]] request_priority priority() const noexcept { return priority_; }
 
  private:
+  /// What most requests do without: apart, since a thousand of them may wait in a queue.
+  struct rare_fields {
+    std::vector<function_tool> tools;
+    std::vector<std::string> stop;
+    std::vector<std::pair<std::string, std::string>> extra;
+    response_format format;
+    std::string tool_choice;
+    std::string reasoning_effort;
+    std::string end_user;
+    std::optional<double> top_p, presence_penalty, frequency_penalty;
+    std::optional<int> logprobs;
+    int n = 1;
+    std::optional<tool_mode> mode;
+  };
+  /// A pointer that copies what it points to.
+  class rare_box {
+   public:
+    rare_box() = default;
+    rare_box(const rare_box& other)
+        : fields_{other.fields_ ? std::make_unique<rare_fields>(*other.fields_) : nullptr} {}
+    rare_box(rare_box&&) noexcept = default;
+    rare_box& operator=(rare_box other) noexcept {
+      fields_.swap(other.fields_);
+      return *this;
+    }
+    ~rare_box() = default;
+    [[nodiscard]] std::unique_ptr<rare_fields>& fields() noexcept { return fields_; }
+    [[nodiscard]] const std::unique_ptr<rare_fields>& fields() const noexcept { return fields_; }
+
+   private:
+    std::unique_ptr<rare_fields> fields_;
+  };
+  rare_fields& rare() {
+    auto& fields = rare_.fields();
+    if (!fields) fields = std::make_unique<rare_fields>();
+    return *fields;
+  }
+  [[nodiscard]] const rare_fields& known() const noexcept {
+    static const rare_fields none;
+    return rare_.fields() ? *rare_.fields() : none;
+  }
+
   static error refused(const std::string& why) { return {errc::invalid_argument, "chat_request: " + why}; }
   static void check_name(std::string_view what, std::string_view name) {
     const auto fits = [](char c) {
@@ -244,11 +300,14 @@ class chat_request {
     for (const char c : name) all = all && fits(c);
     if (!all) throw refused(std::string{what} + " is not 1 to 64 letters, digits, _ or -");
   }
-  chat_request& ranged(std::optional<double>& field, const char* name, double value, int least, int most) {
-    if (!(value >= least && value <= most))
-      throw refused(std::string{name} + " is " + std::to_string(value) + "; use " + std::to_string(least) + " to " +
-                    std::to_string(most));
-    field = value;
+  static double in_range(const char* name, double value, int least, int most) {
+    if (value >= least && value <= most) return value;
+    throw refused(std::string{name} + " is " + std::to_string(value) + "; use " + std::to_string(least) + " to " +
+                  std::to_string(most));
+  }
+  chat_request& ranged(std::optional<double> rare_fields::* field, const char* name, double value, int least,
+                       int most) {
+    rare().*field = in_range(name, value, least, most);
     return *this;
   }
   chat_request& add(chat_message message) {
@@ -257,20 +316,12 @@ class chat_request {
   }
 
   std::vector<chat_message> messages_;
-  std::vector<function_tool> tools_;
-  std::vector<std::string> stop_;
-  std::vector<std::pair<std::string, std::string>> extra_;
-  response_format format_;
-  std::string tool_choice_;
-  std::string reasoning_effort_;
-  std::string end_user_;
-  std::string model_;  // empty: the client's
-  std::optional<token_count> max_tokens_;
-  std::optional<double> temperature_, top_p_, presence_penalty_, frequency_penalty_;
-  std::optional<std::uint64_t> seed_;
-  std::optional<int> logprobs_;
-  int n_ = 1;
-  std::optional<tool_mode> tool_mode_;
+  rare_box rare_;
+  std::string model_;           // empty: the client's
+  token_count max_tokens_ = 0;  // 0: not set
+  double temperature_ = -1;     // below 0: not set
+  std::uint32_t seed_ = 0;
+  bool has_seed_ = false;
   request_priority priority_ = request_priority::normal;
 };
 
