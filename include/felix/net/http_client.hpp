@@ -41,6 +41,7 @@ class http_exchange {
 
   /// The status and the headers.
   task<const http_head*> head() {
+    assert(line_ && "felix::http_exchange: moved from");
     co_await detail::http_line::wait{*line_, detail::http_line::part::head};
     if (!line_->has_head()) line_->check();
     co_return &line_->head();
@@ -49,6 +50,7 @@ class http_exchange {
   /// Whatever has come since, at least a byte; empty at the end of the answer. Valid until the next read(). At least
   /// `padding` bytes behind it can be read too, as simdjson wants it.
   task<std::string_view> read() {
+    assert(line_ && "felix::http_exchange: moved from");
     co_await detail::http_line::wait{*line_, detail::http_line::part::bytes};
     line_->take_bytes(bytes_);
     if (bytes_.empty()) line_->check();

@@ -20,7 +20,8 @@ namespace detail {
 /// Used from the loop's thread only.
 class curl_multi {
  public:
-  /// A running request. Lives until finished() or orphaned() was called or stop() has returned.
+  /// A running request. Lives until finished() or orphaned() was called or stop() has returned; one that is kept, until
+  /// one of the last two.
   class transfer {
    public:
     transfer(transfer&&) = delete;
@@ -30,15 +31,16 @@ class curl_multi {
     ~transfer() = default;
     /// libcurl is done with the handle, which is out of the multi handle again. Never called from inside libcurl.
     virtual void finished(CURLcode outcome) = 0;
-    /// The reactor ends while nobody waits for the transfer any more; it may destroy itself.
+    /// The reactor ends, and the transfer with it, or it was kept; it may destroy itself. The loop is half gone.
     virtual void orphaned() noexcept = 0;
     [[nodiscard]] CURL* easy() const noexcept { return easy_; }
 
    private:
     friend class curl_multi;
     CURL* easy_;
-    transfer* next_ = nullptr;   // of those that run
-    transfer** link_ = nullptr;  // what points here while it runs
+    transfer* next_ = nullptr;   // of those that run or are kept
+    transfer** link_ = nullptr;  // what points here while it is one of them
+    bool runs_ = false;
   };
 
   curl_multi(curl_multi&&) = delete;
@@ -48,10 +50,8 @@ class curl_multi {
     curl_easy_setopt(request.easy_, CURLOPT_PRIVATE, &request);
     const CURLMcode outcome = curl_multi_add_handle(multi_, request.easy_);
     if (outcome != CURLM_OK) throw error{errc::io, std::string{"libcurl: "} + curl_multi_strerror(outcome)};
-    request.next_ = first_;
-    request.link_ = &first_;
-    if (first_ != nullptr) first_->link_ = &request.next_;
-    first_ = &request;
+    keep(request);
+    request.runs_ = true;
     ++running_;
     // Connections for all that run now and some idle ones: below the number of transfers libcurl would close and
     // reopen them all the time.
@@ -61,12 +61,22 @@ class curl_multi {
     }
   }
 
-  /// Ends a request; its connection is closed, unless its answer was complete. finished() is not called.
+  /// One that does not run, and that nobody else owns: should the reactor end before stop(), it calls orphaned().
+  void keep(transfer& request) noexcept {
+    request.next_ = first_;
+    request.link_ = &first_;
+    if (first_ != nullptr) first_->link_ = &request.next_;
+    first_ = &request;
+  }
+
+  /// Ends a request; its connection is closed, unless its answer was complete. finished() is not called. One that
+  /// neither runs nor is kept is left as it is.
   void stop(transfer& request) noexcept {
     if (request.link_ == nullptr) return;
     *request.link_ = request.next_;
     if (request.next_ != nullptr) request.next_->link_ = request.link_;
     request.link_ = nullptr;
+    if (!std::exchange(request.runs_, false)) return;
     curl_multi_remove_handle(multi_, request.easy_);
     --running_;
   }

@@ -32,15 +32,15 @@ namespace detail {
 class epoll_reactor : public curl_multi {
  public:
   epoll_reactor() : epoll_{::epoll_create1(EPOLL_CLOEXEC)} {
-    if (epoll_ < 0) {
-      const int why = errno;
-      throw error{std::error_code{why, std::generic_category()},
-                  "event_loop: cannot make an epoll; too many open files? (see ulimit -n)"};
-    }
     epoll_event readable{};
     readable.events = EPOLLIN;
     readable.data.fd = wake_.read_end();
-    ::epoll_ctl(epoll_, EPOLL_CTL_ADD, wake_.read_end(), &readable);
+    if (epoll_ < 0 || ::epoll_ctl(epoll_, EPOLL_CTL_ADD, wake_.read_end(), &readable) != 0) {
+      const int why = errno;
+      if (epoll_ >= 0) ::close(epoll_);
+      throw error{std::error_code{why, std::generic_category()},
+                  "event_loop: cannot make an epoll; too many open files? (see ulimit -n)"};
+    }
     curl_multi_setopt(multi(), CURLMOPT_SOCKETFUNCTION, &on_socket);
     curl_multi_setopt(multi(), CURLMOPT_SOCKETDATA, this);
     curl_multi_setopt(multi(), CURLMOPT_TIMERFUNCTION, &on_timer);
@@ -99,8 +99,12 @@ class epoll_reactor : public curl_multi {
     const int socket = event.data.fd;
     if (socket == wake_.read_end()) return wake_.drain();
     watched& known = at(socket);
-    if (known.wanted == 0)
-      return apply(socket, known, 0);  // its server has closed it; libcurl sees that when it uses it
+    if (known.wanted == 0) {  // its server has closed it; libcurl sees that when it uses it
+      apply(socket, known, 0);
+      return;
+    }
+    // The number may be of another socket by now, closed and opened since epoll_wait: libcurl looks itself, and finds
+    // nothing.
     int what = 0;
     if ((event.events & (EPOLLIN | EPOLLHUP | EPOLLRDHUP)) != 0) what |= CURL_CSELECT_IN;
     if ((event.events & EPOLLOUT) != 0) what |= CURL_CSELECT_OUT;
@@ -111,14 +115,13 @@ class epoll_reactor : public curl_multi {
 
   static int on_socket(CURL*, curl_socket_t socket, int what, void* reactor, void*) noexcept {
     auto& self = *static_cast<epoll_reactor*>(reactor);
-    if (!self.has_room_for(socket)) return -1;  // no memory: libcurl ends its transfers
+    if (!self.has_room_for(socket)) return -1;  // no memory: libcurl ends its transfers, as it does below
     watched& known = self.at(socket);
     known.wanted = 0;
     if (what == CURL_POLL_IN || what == CURL_POLL_INOUT) known.wanted |= EPOLLIN;
     if (what == CURL_POLL_OUT || what == CURL_POLL_INOUT) known.wanted |= EPOLLOUT;
     if (known.wanted == 0 && known.may_stay && known.registered == EPOLLIN) return 0;
-    self.apply(socket, known, known.wanted);
-    return 0;
+    return self.apply(socket, known, known.wanted) ? 0 : -1;
   }
   static int on_timer(CURLM*, long milliseconds, void* reactor) noexcept {
     auto& self = *static_cast<epoll_reactor*>(reactor);
@@ -135,21 +138,22 @@ class epoll_reactor : public curl_multi {
   }
   static int on_close(void* reactor, curl_socket_t socket) noexcept {
     auto& self = *static_cast<epoll_reactor*>(reactor);
-    if (self.has_room_for(socket)) self.at(socket) = {};  // closing it unregisters it
+    if (self.has_room_for(socket)) {
+      self.apply(socket, self.at(socket), 0);  // close() would not do it while a child process has the socket too
+      self.at(socket) = {};
+    }
     return ::close(socket);
   }
 
-  void apply(int socket, watched& known, std::uint32_t events) noexcept {
-    if (events == known.registered) return;
+  bool apply(int socket, watched& known, std::uint32_t events) noexcept {
+    if (events == known.registered) return true;
     epoll_event wanted{};
     wanted.events = events;
     wanted.data.fd = socket;
-    ::epoll_ctl(epoll_,
-                events == 0             ? EPOLL_CTL_DEL
-                : known.registered == 0 ? EPOLL_CTL_ADD
-                                        : EPOLL_CTL_MOD,
-                socket, &wanted);
+    const int how = events == 0 ? EPOLL_CTL_DEL : known.registered == 0 ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
+    if (::epoll_ctl(epoll_, how, socket, &wanted) != 0 && events != 0) return false;
     known.registered = events;
+    return true;
   }
   [[nodiscard]] bool has_room_for(int socket) noexcept try {
     if (static_cast<std::size_t>(socket) >= sockets_.size()) sockets_.resize(static_cast<std::size_t>(socket) + 16);
