@@ -6,6 +6,10 @@
 #include <felix/async/when_all.hpp>
 #include "support/catch.hpp"
 #include "support/fault_server.hpp"
+#include "support/raw_peer.hpp"
+
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <chrono>
@@ -137,6 +141,54 @@ TEST_CASE("http_client: connection refused names the origin and what to check, a
   CHECK_THAT(failure.what(), ContainsSubstring(url) && ContainsSubstring("listening") && !ContainsSubstring("secret"));
 }
 
+#if !defined(__SANITIZE_ADDRESS__)  // its undefined-behaviour checks want descriptors of their own
+TEST_CASE("http_client: without a free descriptor the error says what to look at, and the loop goes on",
+          "[net][http]") {
+  fault_server server{[](const felix::test::request&) { return felix::test::http(200, "ok"); }};
+  felix::event_loop loop;
+  felix::http_client http{loop};
+  const int next_free = ::dup(0);
+  REQUIRE(next_free >= 0);
+  ::close(next_free);
+  rlimit before{};
+  REQUIRE(::getrlimit(RLIMIT_NOFILE, &before) == 0);
+  rlimit none = before;
+  none.rlim_cur = static_cast<rlim_t>(next_free);
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &none) == 0);
+  std::string why;
+  felix::request_cost cost{};
+  try {
+    loop.run(get(http, server.url()));
+  } catch (const felix::error& failure) {
+    why = failure.what();
+    cost = failure.cost();
+  }
+  ::setrlimit(RLIMIT_NOFILE, &before);
+  CHECK_THAT(why, ContainsSubstring("descriptors"));
+  CHECK(cost == felix::request_cost::none);
+  CHECK(loop.run(get(http, server.url())).status() == 200);
+}
+#endif
+
+TEST_CASE("http_client: a server that does not take the connection is late, by name, and cost nothing", "[net][http]") {
+  felix::test::raw_peer blackhole{0};
+  const sockaddr_in address = blackhole.address();
+  std::vector<int> queued;  // the kernel does not answer who comes after these
+  for (int i = 0; i < 3; ++i) {
+    queued.push_back(::socket(AF_INET, SOCK_STREAM, 0));
+    ::fcntl(queued.back(), F_SETFL, O_NONBLOCK);
+    static_cast<void>(::connect(queued.back(), reinterpret_cast<const sockaddr*>(&address), sizeof address));
+  }
+  felix::event_loop loop;
+  felix::http_client http{loop};
+  const auto failure =
+      failure_of(loop, http, felix::http_request{blackhole.url()}.timeouts({.connect = 20ms, .total = 10s}));
+  for (const int each : queued) ::close(each);
+  CHECK(failure.code() == felix::errc::timed_out);
+  CHECK(failure.cost() == felix::request_cost::none);
+  CHECK_THAT(failure.what(), ContainsSubstring("20 ms") && ContainsSubstring("timeouts.connect"));
+}
+
 TEST_CASE("http_client: an unknown host is an error that cost nothing", "[net][http]") {
   felix::event_loop loop;
   felix::http_client http{loop};
@@ -237,7 +289,7 @@ TEST_CASE("http_client: stops race with answers, and each request ends exactly o
   for (int round = 0; round < 100; ++round) {
     felix::stop_source stop;
     std::thread stopper{[&] {
-      for (int i = 0; i < round * 20; ++i) std::this_thread::yield();
+      felix::test::spin_for(round * 8us);
       stop.request_stop();
     }};
     const auto ended = loop.run(felix::as_result(get(http, server.url())), stop.get_token());

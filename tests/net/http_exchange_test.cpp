@@ -423,7 +423,7 @@ TEST_CASE("http_exchange: stops race with heads, pieces and ends, and each reade
   for (int seed = 0; seed < 60; ++seed) {
     felix::stop_source stop;
     std::thread stopper{[&] {
-      for (int i = 0; i < seed * 25; ++i) std::this_thread::yield();
+      felix::test::spin_for(seed * 20us);
       stop.request_stop();
     }};
     seen got;

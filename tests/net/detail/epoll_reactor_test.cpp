@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: MIT
+#if defined(__linux__)
+#include <felix/net/detail/epoll_reactor.hpp>
+
+#include "support/catch.hpp"
+#include "support/curl_transfer.hpp"
+#include "support/fault_server.hpp"
+#include "support/raw_peer.hpp"
+
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+using namespace std::chrono_literals;
+using felix::detail::epoll_reactor;
+using felix::test::curl_transfer;
+using felix::test::drive;
+
+namespace {
+
+/// Waits that had something to do before one found nothing for its whole time. A reactor that spins has no end of them.
+int waits_until_quiet(epoll_reactor& reactor) {
+  constexpr auto quiet = 3ms;
+  for (int waits = 0; waits < 100; ++waits) {
+    const auto begin = std::chrono::steady_clock::now();
+    reactor.wait(quiet);
+    if (std::chrono::steady_clock::now() - begin >= quiet) return waits;
+  }
+  return 100;
+}
+
+/// One answered request; gives the descriptor of its connection.
+int ask(epoll_reactor& reactor, curl_transfer& request, felix::test::raw_peer& peer) {
+  request.body.clear();
+  request.outcome.reset();
+  reactor.start(request);
+  CHECK(drive(reactor, [&] { return peer.was_asked(); }));
+  peer.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+  CHECK(drive(reactor, [&] { return request.outcome.has_value(); }));
+  CHECK(*request.outcome == CURLE_OK);
+  CHECK(request.body == "ok");
+  return request.socket();
+}
+
+}  // namespace
+
+TEST_CASE("epoll_reactor: an idle connection that its server closes wakes it once", "[net][epoll_reactor]") {
+  const bool looks = GENERATE(true, false);  // or the next request comes first
+  felix::test::raw_peer peer;
+  epoll_reactor reactor;
+  curl_transfer request{reactor, peer.url()};
+  ask(reactor, request, peer);
+  CHECK(waits_until_quiet(reactor) <= 2);  // libcurl may have a timer left
+  SECTION("in order") { peer.close(); }
+  SECTION("by a reset") { peer.reset(); }
+  SECTION("after a word too much") { peer.send("HTTP/1.1 408 Request Timeout\r\n\r\n"); }
+  if (looks) CHECK(waits_until_quiet(reactor) <= 2);
+  ask(reactor, request, peer);  // on a new one, and libcurl closes the old one
+  CHECK(peer.accepted() == 2);
+}
+
+TEST_CASE("epoll_reactor: a kept connection is asked again, and readable again", "[net][epoll_reactor]") {
+  felix::test::raw_peer peer;
+  epoll_reactor reactor;
+  curl_transfer request{reactor, peer.url()};
+  for (int round = 0; round < 5; ++round) {
+    ask(reactor, request, peer);
+    waits_until_quiet(reactor);
+  }
+  CHECK(peer.accepted() == 1);
+}
+
+TEST_CASE("epoll_reactor: a descriptor number that is used again is registered again", "[net][epoll_reactor]") {
+  felix::test::raw_peer peer;
+  epoll_reactor reactor;
+  curl_transfer request{reactor, peer.url()};
+  const bool seen = GENERATE(true, false);  // that the server has closed
+  int same = 0;
+  int before = ask(reactor, request, peer);
+  for (int round = 0; round < 4; ++round) {
+    peer.close();
+    if (seen) waits_until_quiet(reactor);
+    request.outcome.reset();
+    const int now = ask(reactor, request, peer);
+    same += now == before;
+    before = now;
+  }
+  CHECK(same > 0);  // else this is no test
+  CHECK(peer.accepted() == 5);
+}
+
+TEST_CASE("epoll_reactor: a closed socket that a child process has too does not wake it", "[net][epoll_reactor]") {
+  felix::test::raw_peer peer;
+  epoll_reactor reactor;
+  curl_transfer request{reactor, peer.url()};
+  const int copy = ::dup(ask(reactor, request, peer));  // as after a fork
+  SECTION("idle") {
+    peer.send("stray");  // makes it useless: libcurl closes it when it looks for one
+    ask(reactor, request, peer);
+    CHECK(peer.accepted() == 2);
+  }
+  SECTION("in use") {
+    reactor.start(request);
+    REQUIRE(drive(reactor, [&] { return peer.was_asked(); }));
+    reactor.stop(request);
+    peer.send("too late");
+  }
+  CHECK(waits_until_quiet(reactor) <= 3);
+  ::close(copy);
+}
+
+TEST_CASE("epoll_reactor: more ready sockets than one look gives", "[net][epoll_reactor]") {
+  constexpr int at_once = 150;
+  felix::test::fault_server server{[](const felix::test::request&) { return felix::test::http(200, "ok"); }};
+  epoll_reactor reactor;
+  std::vector<std::unique_ptr<curl_transfer>> requests;
+  for (int i = 0; i < at_once; ++i) {
+    requests.push_back(std::make_unique<curl_transfer>(reactor, server.url()));
+    reactor.start(*requests.back());
+  }
+  while (reactor.running() != 0) reactor.wait(std::nullopt);
+  for (auto& each : requests) CHECK(each->body == "ok");
+}
+
+TEST_CASE("epoll_reactor: wait ends when a request has come further, and runs it to its end", "[net][epoll_reactor]") {
+  felix::test::fault_server server{[](const felix::test::request&) {
+    auto answer = felix::test::http(200, "0123456789");
+    answer.bytes_per_write = 50;
+    return answer;
+  }};
+  epoll_reactor reactor;
+  curl_transfer request{reactor, server.url()};
+  reactor.start(request);
+  while (!request.outcome) reactor.wait(std::nullopt);
+  CHECK(*request.outcome == CURLE_OK);
+  CHECK(request.body == "0123456789");
+}
+
+TEST_CASE("epoll_reactor: a name is looked up, and used again without a look", "[net][epoll_reactor]") {
+  felix::test::fault_server server{[](const felix::test::request&) { return felix::test::http(200, "ok"); }};
+  epoll_reactor reactor;
+  const std::string port = server.url().substr(server.url().rfind(':'));
+  for (int round = 0; round < 4; ++round) {
+    curl_transfer request{reactor, "http://localhost" + port};
+    request.set(CURLOPT_DNS_CACHE_TIMEOUT, 0);  // a resolver's socket each time
+    request.set(CURLOPT_FRESH_CONNECT, round % 2);
+    reactor.start(request);
+    while (!request.outcome) reactor.wait(std::nullopt);
+    CHECK(request.body == "ok");
+  }
+}
+
+TEST_CASE("epoll_reactor: libcurl's own timers fire", "[net][epoll_reactor]") {
+  felix::test::raw_peer blackhole{0};
+  // Fills its queue: the kernel does not answer who comes after that.
+  const sockaddr_in address = blackhole.address();
+  std::vector<int> queued;
+  for (int i = 0; i < 3; ++i) {
+    queued.push_back(::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0));
+    static_cast<void>(::connect(queued.back(), reinterpret_cast<const sockaddr*>(&address), sizeof address));
+  }
+  epoll_reactor reactor;
+  curl_transfer request{reactor, blackhole.url()};
+  request.set(CURLOPT_CONNECTTIMEOUT_MS, 20);
+  const auto begin = std::chrono::steady_clock::now();
+  reactor.start(request);
+  while (!request.outcome) reactor.wait(std::nullopt);
+  CHECK(*request.outcome == CURLE_OPERATION_TIMEDOUT);
+  CHECK(std::chrono::steady_clock::now() - begin >= 20ms);
+  for (const int each : queued) ::close(each);
+}
+
+TEST_CASE("epoll_reactor: a stopped request closes its connection", "[net][epoll_reactor]") {
+  felix::test::raw_peer peer;
+  epoll_reactor reactor;
+  curl_transfer request{reactor, peer.url()};
+  reactor.start(request);
+  REQUIRE(drive(reactor, [&] { return peer.was_asked(); }));
+  CHECK_FALSE(peer.was_left());
+  reactor.stop(request);
+  CHECK(peer.was_left());
+  CHECK_FALSE(request.outcome.has_value());
+}
+
+TEST_CASE("epoll_reactor: its end closes idle connections and those in use", "[net][epoll_reactor]") {
+  felix::test::fault_server server{[](const felix::test::request& r) {
+    if (r.target == "/hang") return felix::test::reply{.head_and_body = "", .end = felix::test::reply::ending::hang};
+    return felix::test::http(200, "ok");
+  }};
+  std::optional<epoll_reactor> reactor{std::in_place};
+  curl_transfer idle{*reactor, server.url()}, other{*reactor, server.url()}, in_use{*reactor, server.url() + "/hang"};
+  reactor->start(idle);
+  reactor->start(other);
+  reactor->start(in_use);
+  REQUIRE(drive(*reactor, [&] { return reactor->running() == 1 && server.requests().size() == 3; }));
+  reactor.reset();
+  CHECK(in_use.orphaned_count == 1);
+  CHECK(server.wait_until([](auto& s) { return s.open_connections() == 0; }));
+}
+
+#endif

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: MIT
+// tests: a request that a reactor runs, without a loop.
+#pragma once
+
+#include <felix/net/detail/curl_multi.hpp>
+
+#include <curl/curl.h>
+
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <string>
+
+namespace felix::test {
+
+struct easy_owner {
+  std::unique_ptr<CURL, decltype(&curl_easy_cleanup)> handle{curl_easy_init(), &curl_easy_cleanup};
+};
+
+/// GETs a URL and keeps what came.
+class curl_transfer : private easy_owner, public detail::curl_multi::transfer {
+ public:
+  template <class Reactor>
+  curl_transfer(Reactor& reactor, const std::string& url) : transfer{handle.get()} {
+    curl_easy_setopt(easy(), CURLOPT_URL, url.c_str());
+    curl_easy_setopt(easy(), CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(easy(), CURLOPT_NOPROXY, "*");
+    curl_easy_setopt(easy(), CURLOPT_WRITEFUNCTION, &on_body);
+    curl_easy_setopt(easy(), CURLOPT_WRITEDATA, &body);
+    reactor.prepare(easy());
+  }
+  void set(CURLoption option, long value) { curl_easy_setopt(easy(), option, value); }
+  /// The descriptor of its connection, as long as that is open.
+  [[nodiscard]] int socket() const {
+    curl_socket_t number = CURL_SOCKET_BAD;
+    curl_easy_getinfo(easy(), CURLINFO_ACTIVESOCKET, &number);
+    return number;
+  }
+  [[nodiscard]] long opened_connections() const {
+    long number = 0;
+    curl_easy_getinfo(easy(), CURLINFO_NUM_CONNECTS, &number);
+    return number;
+  }
+
+  std::string body;
+  std::optional<CURLcode> outcome;
+  int orphaned_count = 0;
+
+ private:
+  void finished(CURLcode how) override { outcome = how; }
+  void orphaned() noexcept override { ++orphaned_count; }
+  static std::size_t on_body(char* bytes, std::size_t, std::size_t count, void* to) {
+    static_cast<std::string*>(to)->append(bytes, count);
+    return count;
+  }
+};
+
+}  // namespace felix::test
