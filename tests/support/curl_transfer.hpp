@@ -18,10 +18,10 @@ struct easy_owner {
 };
 
 /// GETs a URL and keeps what came.
-class curl_transfer : private easy_owner, public detail::curl_multi::transfer {
+class curl_transfer final : private easy_owner, public detail::curl_multi::transfer {
  public:
   template <class Reactor>
-  curl_transfer(Reactor& reactor, const std::string& url) : transfer{handle.get()} {
+  curl_transfer(Reactor& reactor, const std::string& url) : easy_owner{}, transfer{handle.get()} {
     curl_easy_setopt(easy(), CURLOPT_URL, url.c_str());
     curl_easy_setopt(easy(), CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(easy(), CURLOPT_NOPROXY, "*");
