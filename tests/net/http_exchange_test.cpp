@@ -143,7 +143,7 @@ TEST_CASE("http_exchange: what came while the reader was away is one piece", "[n
   CHECK(loop.run(moved.read()).empty());
   CHECK(loop.run(moved.read()).empty());
   CHECK(moved.timing().total >= moved.timing().first_byte);
-  CHECK(moved.sent_at() <= loop.now());
+  CHECK(moved.since_sent().count() >= 0);
 }
 
 TEST_CASE("http_exchange: one that is opened and not read sends nothing", "[net][http][exchange]") {
@@ -164,7 +164,7 @@ TEST_CASE("http_exchange: a line that is used again has nothing of the request b
   auto exchange = http.open(felix::http_request{server.url()});
   CHECK(exchange.timing().total == 0ns);
   CHECK(exchange.timing().first_byte == 0ns);
-  CHECK(exchange.sent_at() == std::chrono::steady_clock::time_point{});
+  CHECK(exchange.since_sent().count() == 0);
   CHECK(loop.run(exchange.read()) == "ok");
   CHECK(server.requests().at(1).method == "GET");
   CHECK(server.requests().at(1).body.empty());

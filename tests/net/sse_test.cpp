@@ -245,8 +245,8 @@ TEST_CASE("sse: of what is not ended, only [DONE] is given", "[net][sse]") {
   for (const char* end : {"data: [DONE]", "data:[DONE]", "data: [DONE]\n", "data: [DONE]\r", "data: [DONE]\r\n",
                           "\xEF\xBB\xBF"
                           "data: [DONE]",
-                          "data: x\n\ndata: [DONE]", ": c\ndata: [DONE]", "data: [DONE]\nid: 5", "data: [DONE]\nda",
-                          "data: [DONE]\n\n"}) {
+                          "data: x\n\ndata: [DONE]", ": c\ndata: [DONE]", "data: [DONE]\nid: 5",
+                          "data: [DONE]\ndata: [DONE]", "data: [DONE]\nda", "data: [DONE]\n\n"}) {
     CAPTURE(end);
     const seen all = parsed({end});
     REQUIRE_FALSE(all.events.empty());
@@ -270,6 +270,7 @@ TEST_CASE("sse: after the end another stream begins", "[net][sse]") {
                            "event: lost\n\xEF",
                            "",
                            "data: [DONE]",
+                           "data: [DONE]\nda",
                            "event: x\ndata: [DONE]\r"};
   for (const auto& end : ends) {
     CAPTURE(end);
@@ -294,6 +295,17 @@ TEST_CASE("sse: after the end another stream begins", "[net][sse]") {
     CHECK(event->id == "1");
     CHECK(parser.last_event_id() == "1");
     CHECK(parser.retry() == 7ms);
+
+    parser.feed(end);
+    while (parser.next()) continue;
+    static_cast<void>(parser.finish());
+    std::size_t events = 0;
+    const std::string_view next_stream{"data: b\n\n"};
+    for (std::string_view byte : cut(next_stream, 1)) {
+      parser.feed(byte);
+      for (; const auto more = parser.next(); ++events) CHECK(more->data == "b");
+    }
+    CHECK(events == 1);
   }
 }
 
@@ -368,6 +380,19 @@ TEST_CASE("sse: data that is one line in the fed bytes is not copied", "[net][ss
   REQUIRE(after);
   CHECK(after->data == "1");
   CHECK(after->in_fed_bytes);
+}
+
+TEST_CASE("sse: 64 bytes behind data that is kept can be read, however long it is", "[net][sse]") {
+  for (std::size_t at_end : {0U, 1U}) {  // the cut is before the line's end, or behind it
+    std::string stream;
+    for (std::size_t length = 1; length <= 1'500; ++length) stream += "data: " + std::string(length, 'x') + "\n\n";
+    std::vector<std::string_view> pieces;
+    for (std::size_t begin = 0, end = 0; begin != stream.size(); begin = end) {
+      end = std::min(stream.find('\n', begin + 2), stream.size() - at_end) + at_end;
+      pieces.push_back(std::string_view{stream}.substr(begin, end - begin));
+    }
+    CHECK(parsed(pieces).events.size() == 1'500);  // parsed() reads them
+  }
 }
 
 TEST_CASE("sse: the buffer is used again", "[net][sse]") {

@@ -23,11 +23,10 @@ namespace detail {
   for (std::uint64_t eight = 0; text.size() - at >= sizeof eight; at += sizeof eight) {
     std::memcpy(&eight, text.data() + at, sizeof eight);
     // In a byte below 0x80 no sum carries into the next, and its highest bit is the answer to the question beside it.
-    const std::uint64_t plain = (eight + (0x80 - 0x20) * ones)           // not below 0x20?
+    const std::uint64_t plain = (eight + (0x80 - 0x20) * ones)           // not below 0x20? (nor 0xff)
                                 & ((eight ^ '"' * ones) + 0x7f * ones)   // not a quote?
                                 & ((eight ^ '\\' * ones) + 0x7f * ones)  // not a backslash?
-                                & ~(eight + 1 * ones)                    // not 0x7f?
-                                & ~eight;                                // not above?
+                                & ~(eight + 1 * ones);                   // not from 0x7f to 0xfe?
     if (const std::uint64_t special = ~plain & highs; special != 0) {
       // A byte from 0x80 carries into those behind it: what is said of the first special byte is true.
       if constexpr (std::endian::native == std::endian::little)

@@ -99,16 +99,17 @@ class sse_parser {
 
   // A few bytes in the middle of a line, as quick as can be. False: not that, and nothing was done.
   bool keep_few() noexcept {
-    const std::size_t few = fed_.size() - at_;
-    if (few > 16 || used_ == line_at_ || used_ + few > room_) return false;
-    const char* from = fed_.data() + at_;
-    char* to = kept_.data() + used_;
+    const std::size_t at = at_, used = used_, few = fed_.size() - at;  // a store of a char could change members
+    if (few > 16 || used == line_at_ || used + few > room_) return false;
+    const char* from = fed_.data() + at;
+    char* to = kept_.data() + used;
     for (std::size_t i = 0; i < few; ++i) {
-      if (from[i] == '\n' || from[i] == '\r') return false;
-      to[i] = from[i];
+      const char byte = from[i];
+      if (byte == '\n' || byte == '\r') return false;
+      to[i] = byte;
     }
-    used_ += few;
-    at_ += few;
+    used_ = used + few;
+    at_ = at + few;
     return true;
   }
 

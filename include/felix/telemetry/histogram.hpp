@@ -12,6 +12,16 @@
 
 namespace felix::inline v1 {
 
+namespace detail {
+
+template <class Count>
+constexpr void add_up_to_most(Count& counter, Count more) noexcept {
+  const Count room = std::numeric_limits<Count>::max() - counter;
+  counter += std::min(room, more);
+}
+
+}  // namespace detail
+
 /// Counts durations in buckets of two significant digits, from 1 µs to 1 h.
 ///     histogram waits;
 ///     waits.record(clock::now() - begin);
@@ -31,8 +41,8 @@ class histogram {
 
   constexpr void record(duration length) noexcept {
     length = std::clamp(length, shortest, longest);
-    add(counts_[bucket_of(whole_units(length))], 1U);
-    add(count_, std::uint64_t{1});
+    detail::add_up_to_most(counts_[bucket_of(whole_units(length))], 1U);
+    detail::add_up_to_most(count_, std::uint64_t{1});
     sum_ = sum_of(sum_, length);
     min_ = std::min(min_, length);
     max_ = std::max(max_, length);
@@ -41,8 +51,8 @@ class histogram {
   /// Adds all that `other` counted; it may be *this. A counter that is full stays full: after 2^32 − 1 durations a
   /// bucket weighs no more in percentiles, and sum() ends at 292 years.
   constexpr histogram& operator+=(const histogram& other) noexcept {
-    for (std::size_t i = 0; i < counts_.size(); ++i) add(counts_[i], other.counts_[i]);
-    add(count_, other.count_);
+    for (std::size_t i = 0; i < counts_.size(); ++i) detail::add_up_to_most(counts_[i], other.counts_[i]);
+    detail::add_up_to_most(count_, other.count_);
     sum_ = sum_of(sum_, other.sum_);
     min_ = std::min(min_, other.min_);
     max_ = std::max(max_, other.max_);
@@ -107,11 +117,6 @@ class histogram {
     return std::max<std::uint64_t>(1, below + (static_cast<double>(below) < exact ? 1 : 0));
   }
 
-  template <class Count>
-  static constexpr void add(Count& counter, Count more) noexcept {
-    const Count room = std::numeric_limits<Count>::max() - counter;
-    counter += std::min(room, more);
-  }
   static constexpr duration sum_of(duration a, duration b) noexcept {  // of two that are not negative
     return b > duration::max() - a ? duration::max() : a + b;
   }

@@ -85,7 +85,11 @@ class http_line final : private easy_handle, public curl_reactor::transfer {
     return has_head_;
   }
   [[nodiscard]] http_head& head() noexcept { return head_; }
-  [[nodiscard]] clock::time_point sent_at() const noexcept { return sent_at_; }
+  /// 0: it was not sent yet.
+  [[nodiscard]] std::chrono::nanoseconds since_sent() const noexcept {
+    std::scoped_lock lock{mutex_};
+    return sent_ ? loop_.now() - sent_at_ : std::chrono::nanoseconds{0};
+  }
   [[nodiscard]] http_timing timing() const noexcept {
     std::scoped_lock lock{mutex_};
     return {.first_byte = first_byte_at_ - sent_at_, .total = ended_at_ - sent_at_};
@@ -115,10 +119,16 @@ class http_line final : private easy_handle, public curl_reactor::transfer {
 
   /// For a request whose reader goes away: it is stopped, and the line goes back to `lines`.
   static void abandon(std::unique_ptr<http_line> line, const std::shared_ptr<http_lines>& lines) noexcept {
-    if (line->loop_.is_current() && line->is_running()) line->cut(http_failure::stopped);
+    if (line->loop_.is_here() && line->is_running()) line->cut(http_failure::stopped);
     if (!line->is_left_running(lines)) return lines->give_back(std::move(line));
     http_line* const self = line.release();  // its own, or the reactor's, from here on
     self->loop_.post(self->stop_);
+  }
+
+  /// For a reader that has all it wanted: the rest may come, so that the connection can be used again, but not for long.
+  static void let_end(std::unique_ptr<http_line> line, const std::shared_ptr<http_lines>& lines) noexcept {
+    if (!line->loop_.is_here() || !line->lingers_for(lines)) return abandon(std::move(line), lines);
+    static_cast<void>(line.release());  // its own from here on
   }
 
  private:
@@ -136,6 +146,19 @@ class http_line final : private easy_handle, public curl_reactor::transfer {
     if (phase_ != phase::running) return false;
     abandoned_to_ = lines;
     return true;
+  }
+
+  [[nodiscard]] bool lingers_for(const std::shared_ptr<http_lines>& lines) noexcept try {
+    std::scoped_lock lock{mutex_};
+    if (phase_ != phase::running) return false;
+    if (between_) loop_.disarm(*between_);
+    loop_.disarm(*limit_);
+    loop_.arm(limit_.emplace(*this, later(loop_.now(), std::chrono::seconds{1}), &on_lingered));
+    lingers_ = true;
+    abandoned_to_ = lines;
+    return true;
+  } catch (...) {  // no memory
+    return false;
   }
 
   // ---- on the loop's thread
@@ -228,8 +251,11 @@ class http_line final : private easy_handle, public curl_reactor::transfer {
     failure_ = how;
     if (limit_) loop_.disarm(*limit_);
     if (between_) loop_.disarm(*between_);
-    if (abandoned_to_) loop_.reactor().keep(*this);  // stop() is posted, but the loop may end before
+    if (abandoned_to_ && !lingers_) loop_.reactor().keep(*this);  // stop() is posted, but the loop may end before
     wake(lock);
+    if (!lingers_) return;
+    const auto lines = std::move(abandoned_to_);
+    lines->give_back(std::unique_ptr<http_line>{this});
   }
   /// Gives the lock back.
   void wake(std::unique_lock<std::mutex>& lock) {
@@ -286,6 +312,7 @@ class http_line final : private easy_handle, public curl_reactor::transfer {
     lock.unlock();
     self.cut(why);
   }
+  static void on_lingered(timer& fired) { static_cast<deadline&>(fired).line.cut(http_failure::stopped); }
   static void on_between(timer& fired) {
     http_line& self = static_cast<deadline&>(fired).line;
     std::unique_lock lock{self.mutex_};
@@ -350,7 +377,7 @@ class http_line final : private easy_handle, public curl_reactor::transfer {
     failure_ = too_long_ = http_failure::none;
     outcome_ = CURLE_OK;
     wanted_ = part::all;
-    has_head_ = has_content_ = stop_before_start_ = any_byte_ = fresh_ = reused_ = sent_ = false;
+    has_head_ = has_content_ = stop_before_start_ = lingers_ = any_byte_ = fresh_ = reused_ = sent_ = false;
     start_failure_ = nullptr;
     detail_[0] = '\0';
     limit_.reset();
@@ -377,7 +404,8 @@ class http_line final : private easy_handle, public curl_reactor::transfer {
   clock::time_point asked_at_{};        // since when the reader waits, if it does
   std::chrono::nanoseconds waited_{0};  // before that, since the last content
   std::optional<deadline> between_;
-  std::shared_ptr<http_lines> abandoned_to_;
+  std::shared_ptr<http_lines> abandoned_to_;  // then it has no reader any more
+  bool lingers_ = false;                      // and nobody stops it: its answer may end
 
   http_head head_;  // the loop's until has_head_, as the rest is until the end
   std::size_t received_ = 0;
