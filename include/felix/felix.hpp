@@ -30,6 +30,7 @@
 #include <felix/async/simulated_loop.hpp>
 #include <felix/async/sleep.hpp>
 #include <felix/async/stop_token.hpp>
+#include <felix/async/stop_when.hpp>
 #include <felix/async/sync_wait.hpp>
 #include <felix/async/task.hpp>
 #include <felix/async/thread_pool.hpp>
@@ -44,12 +45,14 @@
 #include <felix/budget/stage_taper.hpp>
 #include <felix/budget/token_budget.hpp>
 #include <felix/error.hpp>
+#include <felix/error_kind.hpp>
 #include <felix/llm/chat.hpp>
 #include <felix/llm/chat_message.hpp>
 #include <felix/llm/chat_request.hpp>
 #include <felix/llm/chat_response.hpp>
 #include <felix/llm/chat_stream.hpp>
 #include <felix/llm/client.hpp>
+#include <felix/llm/client_usage.hpp>
 #include <felix/llm/codec.hpp>
 #include <felix/llm/dialect.hpp>
 #include <felix/llm/embedding_request.hpp>
@@ -75,6 +78,7 @@
 #include <felix/queue/key_levels.hpp>
 #include <felix/queue/pop_order.hpp>
 #include <felix/queue/priority_queue.hpp>
+#include <felix/random.hpp>
 #include <felix/result.hpp>
 #include <felix/telemetry/histogram.hpp>
 #include <felix/telemetry/timeline.hpp>

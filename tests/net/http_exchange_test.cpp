@@ -303,12 +303,10 @@ TEST_CASE("http_exchange: destroyed before the end it closes the connection", "[
     CHECK(drive(*loop, [&] { return left && loop->reactor().running() == 0; }));
     other.join();
   }
-  SECTION("while the loop does not run, which then goes on") {
+  SECTION("while the loop does not run") {
     auto exchange = std::make_unique<felix::http_exchange>(http->open(felix::http_request{server.url()}));
     CHECK(loop->run(exchange->head())->status() == 200);
-    exchange.reset();
-    CHECK(loop->reactor().running() == 1);
-    loop->poll();
+    exchange.reset();  // at once: nobody else drives the loop
     CHECK(loop->reactor().running() == 0);
   }
   SECTION("while the loop does not run, and never does again") {

@@ -2,7 +2,7 @@
 // Tests: orders that a seed decides.
 #pragma once
 
-#include <felix/agent/random.hpp>
+#include <felix/random.hpp>
 
 #include <cstddef>
 #include <cstdint>

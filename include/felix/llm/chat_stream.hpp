@@ -66,7 +66,7 @@ class stream_interrupted : public error {
       : error{cause.code(),
               std::string{cause.what()} + "; " + std::to_string(so_far.text().size()) +
                   " bytes of the answer had come, see so_far()",
-              request_cost::unknown},
+              request_cost::unknown, cause.kind()},
         so_far_{std::make_shared<const chat_response>(so_far)} {}
 
   [[nodiscard]] const chat_response& so_far() const noexcept { return *so_far_; }

@@ -2,8 +2,15 @@
 // llm: the stack that most users want: a server, a limit on concurrent requests, and statistics.
 #pragma once
 
+#include <felix/async/async_generator.hpp>
+#include <felix/async/stop_when.hpp>
 #include <felix/async/task.hpp>
-#include <felix/llm/chat.hpp>
+#include <felix/error.hpp>
+#include <felix/llm/chat_request.hpp>
+#include <felix/llm/chat_response.hpp>
+#include <felix/llm/chat_stream.hpp>
+#include <felix/llm/client_usage.hpp>
+#include <felix/llm/dialect.hpp>
 #include <felix/llm/limited.hpp>
 #include <felix/llm/model.hpp>
 #include <felix/llm/openai_model.hpp>
@@ -13,13 +20,17 @@
 
 #include <fmt/format.h>
 
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -34,123 +45,222 @@ struct client_options {
   std::string base_url = "http://localhost:1234/v1";
   std::string model = "local-model";
   secret api_key = {};
+  /// What the server understands beyond what all do: see `dialects`.
+  felix::dialect dialect = {};
   std::size_t max_concurrent_requests = 4;
   /// Instead of max_concurrent_requests, which then counts for nothing: a limit that this client shares with others, or one that can do more.
   ///     felix::priority_semaphore slots{4};     // outlives the clients
   ///     felix::client llm{loop, {.limit_by = felix::limit{slots}}};
   std::optional<limit> limit_by = {};
   http_timeouts timeouts = {};
+  std::string ca_file = {};                       ///< PEM; trusted instead of the system's certificates
   std::function<void(const log_line&)> log = {};  ///< called on the coroutine's thread; must not throw
-};
-
-/// What a client has done, in one consistent snapshot.
-struct client_usage {
-  std::uint64_t requests = 0;  ///< ended, well or not
-  std::uint64_t failed = 0;    ///< of these, ended with an exception
-  token_usage tokens = {};
-  std::chrono::nanoseconds waited{0};  ///< in our queue, summed over the answers
-  std::chrono::nanoseconds served{0};  ///< by the server, summed over the answers
-  limit_status slots = {};             ///< when shared, of all who share the limit, or its group
-  bool shares_slots = false;           ///< limit_by was given a limit, or a group, that others may use too
 };
 
 /// A server behind a limit on concurrent requests.
 ///     felix::client llm{loop};                    // http://localhost:1234/v1, at most 4 requests at once
 ///     auto answer = loop.run(llm.complete(felix::chat_request{}.user("Why is the sky blue?").max_tokens(120)));
-/// Threads:  complete, models and usage_stats from any thread.
-/// Stop, Throws: as openai_model.
-/// Lifetime: the loop outlives it, and it outlives its requests.
+/// Threads:  every member, from any thread; a caller goes on where it was.
+/// Stop, Throws: as openai_model; also error (queue_full) where limit_by bounds the waiting.
+/// Lifetime: the loop outlives it. Destroyed while requests are in flight, it stops them, and waits until they have ended
+///           (unless its own loop is inside a task on this thread: they then end when the loop goes on).
 class client {
  public:
   /// Throws error (invalid_option) for a base_url that is not one, a limit of 0, and a limit_by that is refused.
   explicit client(event_loop& loop, client_options options = {})
-      : log_{std::move(options.log)},
-        shares_slots_{options.limit_by && options.limit_by->is_shared()},
-        stack_{openai_model{loop,
-                            {.base_url = std::move(options.base_url),
-                             .model = std::move(options.model),
-                             .api_key = std::move(options.api_key),
-                             .timeouts = options.timeouts}} |
-               (options.limit_by ? *options.limit_by : limit{options.max_concurrent_requests})} {}
+      : loop_{loop}, state_{std::make_shared<state>(loop, std::move(options))} {}
   client(client&&) = delete;
+  ~client() {
+    state_->closing.request_stop();
+    if (loop_.is_current()) return;
+    while (const std::size_t left = state_->in_flight.load(std::memory_order_acquire)) {
+      if (loop_.is_here()) {
+        loop_.poll();
+        std::this_thread::yield();  // for what lives on other threads
+      } else {
+        state_->in_flight.wait(left, std::memory_order_acquire);
+      }
+    }
+  }
 
-  task<chat_response> complete(chat_request request) {
+  task<chat_response> complete(chat_request request) { return complete(state_, std::move(request)); }
+
+  chat_stream stream(chat_request request) {
+    chat_stream inner = state_->stack.stream(std::move(request));
+    const auto whole = inner.whole();
+    return {relay(state_, std::move(inner)), whole};
+  }
+
+  // Not counted, and not held back by the limit. See openai_model.
+  task<std::vector<model_info>> models() { return guarded(state_, server().models()); }
+  task<embedding_list> embeddings(embedding_request request) {
+    return guarded(state_, server().embeddings(std::move(request)));
+  }
+  task<token_count> count_tokens(std::string text) { return guarded(state_, server().count_tokens(std::move(text))); }
+  task<server_health> health() { return guarded(state_, server().health()); }
+
+  [[nodiscard]] client_usage usage_stats() const {
+    const state& now = *state_;
+    std::scoped_lock lock{now.mutex};
+    client_usage usage = now.usage;
+    usage.slots = now.stack.status();
+    usage.shares_slots = now.shares_slots;
+    return usage;
+  }
+  [[nodiscard]] const base_url& url() noexcept { return server().url(); }
+
+ private:
+  /// Requests in flight keep it, so that none of them finds it gone.
+  struct state {
+    state(event_loop& loop, client_options options)
+        : log{std::move(options.log)},
+          shares_slots{options.limit_by && options.limit_by->is_shared()},
+          stack{openai_model{loop,
+                             {.base_url = std::move(options.base_url),
+                              .model = std::move(options.model),
+                              .api_key = std::move(options.api_key),
+                              .dialect = options.dialect,
+                              .timeouts = options.timeouts,
+                              .ca_file = std::move(options.ca_file)}} |
+                (options.limit_by ? *options.limit_by : limit{options.max_concurrent_requests})} {}
+
+    std::function<void(const log_line&)> log;
+    const bool shares_slots;
+    stop_source closing;
+    std::atomic<std::size_t> in_flight{0};
+    mutable std::mutex mutex;  // guards usage
+    client_usage usage;
+    limited<openai_model> stack;
+  };
+
+  /// While a coroutine is at it, the destructor waits.
+  class in_flight {
+   public:
+    explicit in_flight(state& of) noexcept : of_{of} { of_.in_flight.fetch_add(1, std::memory_order_relaxed); }
+    in_flight(in_flight&&) = delete;
+    ~in_flight() {
+      // release pairs with the acquire in ~client: what the request did is done.
+      of_.in_flight.fetch_sub(1, std::memory_order_release);
+      of_.in_flight.notify_all();
+    }
+
+   private:
+    state& of_;
+  };
+  enum class ended : unsigned char { answered, failed, left };
+
+  /// One request among those that are counted.
+  class counted {
+   public:
+    explicit counted(state& in) : in_{in} {
+      std::scoped_lock lock{in_.mutex};
+      ++in_.usage.in_flight;
+    }
+    counted(counted&&) = delete;
+    ~counted() {
+      if (!is_over_) over(ended::left);
+    }
+
+    void answered(const chat_response& answer) {
+      over(ended::answered, &answer);
+      if (!in_.log) return;
+      const auto in_ms = [](std::chrono::nanoseconds d) {
+        return std::chrono::duration_cast<std::chrono::milliseconds>(d).count();
+      };
+      in_.log(
+          {fmt::format("answered: {} tokens ({} + {}), {} ms after a wait of {} ms, {}", answer.usage().total_tokens,
+                       answer.usage().prompt_tokens, answer.usage().completion_tokens, in_ms(answer.timing().total),
+                       in_ms(answer.timing().waited), to_string(answer.finish_reason()))});
+    }
+    /// `so_far`: what came before, or null.
+    void failed(const error& failure, const chat_response* so_far = nullptr) {
+      over(ended::failed, so_far);
+      if (in_.log) in_.log({fmt::format("failed: {}", failure.what())});
+    }
+    void left(const chat_response& so_far) { over(ended::left, &so_far); }
+    [[nodiscard]] bool is_over() const noexcept { return is_over_; }
+
+   private:
+    void over(ended how, const chat_response* answer = nullptr) {
+      is_over_ = true;
+      std::scoped_lock lock{in_.mutex};
+      client_usage& usage = in_.usage;
+      --usage.in_flight;
+      ++usage.requests;
+      if (how == ended::failed) ++usage.failed;
+      if (how == ended::left) ++usage.left;
+      if (answer == nullptr) return;
+      usage.tokens += answer->usage();
+      const chat_timing& timing = answer->timing();
+      if (timing.time_to_first_token.count() > 0) usage.first_tokens.record(timing.time_to_first_token);
+      if (how != ended::answered) return;
+      usage.waited += timing.waited;
+      usage.served += timing.total;
+      usage.waits.record(timing.waited);
+      usage.answers.record(timing.total);
+    }
+
+    state& in_;
+    bool is_over_ = false;
+  };
+
+  static task<chat_response> complete(std::shared_ptr<state> self, chat_request request) {
+    const in_flight joined{*self};
+    counted count{*self};
     try {
-      chat_response answer = co_await stack_.complete(std::move(request));
-      count(answer);
+      chat_response answer = co_await stop_when(self->closing.get_token(), self->stack.complete(std::move(request)));
+      count.answered(answer);
       co_return answer;
     } catch (const error& failure) {
-      count(failure);
+      count.failed(failure);
       throw;
     }
   }
 
-  /// What the server offers. Not counted, and not held back by the limit.
-  task<std::vector<model_info>> models() { return stack_.inner().models(); }
-
-  [[nodiscard]] client_usage usage_stats() const {
-    std::scoped_lock lock{mutex_};
-    client_usage now = usage_;
-    now.slots = stack_.status();
-    now.shares_slots = shares_slots_;
-    return now;
-  }
-  [[nodiscard]] const base_url& url() noexcept { return stack_.inner().url(); }
-
- private:
-  void count(const chat_response& answer) {
-    {
-      std::scoped_lock lock{mutex_};
-      ++usage_.requests;
-      usage_.tokens += answer.usage();
-      usage_.waited += answer.timing().waited;
-      usage_.served += answer.timing().total;
+  /// Counted as left when it is destroyed before its end, with what had come.
+  class counted_stream : public counted {
+   public:
+    counted_stream(state& in, std::shared_ptr<chat_stream::answer> whole) : counted{in}, whole_{std::move(whole)} {}
+    ~counted_stream() {
+      if (!is_over()) left(whole_->response());
     }
-    if (!log_) return;
-    const auto in_ms = [](std::chrono::nanoseconds d) {
-      return std::chrono::duration_cast<std::chrono::milliseconds>(d).count();
-    };
-    log_({fmt::format("answered: {} tokens ({} + {}), {} ms after a wait of {} ms, {}", answer.usage().total_tokens,
-                      answer.usage().prompt_tokens, answer.usage().completion_tokens, in_ms(answer.timing().total),
-                      in_ms(answer.timing().waited), to_string(answer.finish_reason()))});
-  }
-  void count(const error& failure) {
-    {
-      std::scoped_lock lock{mutex_};
-      ++usage_.requests;
-      ++usage_.failed;
+
+   private:
+    std::shared_ptr<chat_stream::answer> whole_;
+  };
+  static async_generator<chat_delta> relay(std::shared_ptr<state> self, chat_stream inner) {
+    counted_stream count{*self, inner.whole()};
+    chat_stream held = std::move(inner);  // ends before it is counted
+    for (;;) {
+      std::optional<chat_delta> delta;
+      try {
+        delta = co_await next(*self, held);
+      } catch (const error& failure) {
+        count.failed(failure, &held.response());
+        throw;
+      }
+      if (!delta) break;
+      co_yield std::move(*delta);
     }
-    if (log_) log_({fmt::format("failed: {}", failure.what())});
+    count.answered(held.response());
+  }
+  static task<std::optional<chat_delta>> next(state& self, chat_stream& stream) {
+    const in_flight joined{self};
+    co_return co_await stop_when(self.closing.get_token(), stream.next());
   }
 
-  std::function<void(const log_line&)> log_;
-  const bool shares_slots_;
-  mutable std::mutex mutex_;  // guards usage_
-  client_usage usage_;
-  limited<openai_model> stack_;
+  template <class T>
+  static task<T> guarded(std::shared_ptr<state> self, task<T> work) {
+    const in_flight joined{*self};
+    co_return co_await stop_when(self->closing.get_token(), std::move(work));
+  }
+
+  [[nodiscard]] openai_model& server() noexcept { return state_->stack.inner(); }
+
+  event_loop& loop_;
+  std::shared_ptr<state> state_;
 };
 
-static_assert(model<client>);
+static_assert(streaming_model<client>);
 
 }  // namespace felix::inline v1
-
-/// `fmt::print("{}\n", llm.usage_stats())`
-template <>
-struct fmt::formatter<felix::client_usage> {
-  // Without a base class: g++ 12 warns of fmt's own string formatter at -O3.
-  constexpr auto parse(fmt::format_parse_context& context) { return context.begin(); }
-
-  template <class Context>
-  auto format(const felix::client_usage& usage, Context& context) const {
-    const auto seconds = [](std::chrono::nanoseconds d) { return std::chrono::duration<double>(d).count(); };
-    const auto answered = usage.requests - usage.failed;
-    return fmt::format_to(
-        context.out(),
-        "{} requests, {} failed, {} tokens ({} prompt, {} answer); {} of {} {}slots in use, {} waiting; "
-        "mean wait {:.2f} s, mean answer {:.2f} s",
-        usage.requests, usage.failed, usage.tokens.total_tokens, usage.tokens.prompt_tokens,
-        usage.tokens.completion_tokens, usage.slots.in_use, usage.slots.limit, usage.shares_slots ? "shared " : "",
-        usage.slots.waiting_in_all(), answered != 0 ? seconds(usage.waited) / static_cast<double>(answered) : 0.0,
-        answered != 0 ? seconds(usage.served) / static_cast<double>(answered) : 0.0);
-  }
-};

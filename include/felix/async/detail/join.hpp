@@ -72,7 +72,7 @@ class join : public scope {
   }
   void wake_joiner() { joiner_.post(); }
 
- private:
+  /// A callback that stops the branches.
   class pass_on_stop {
    public:
     explicit pass_on_stop(join& to) noexcept : to_{to} {}
@@ -81,6 +81,8 @@ class join : public scope {
    private:
     join& to_;
   };
+
+ private:
   /// Counts as a branch while it stops the others. Those that have no scheduler end inside of request_stop, and the last
   /// of them would end the join, and with it what is being requested.
   void stop_branches() noexcept {

@@ -130,7 +130,7 @@ class answer_stream {
     throw error{errc::protocol,
                 std::string{from()} +
                     " ended the stream in the middle of the answer: neither a finish_reason nor [DONE] came; ask again",
-                request_cost::unknown};
+                request_cost::unknown, error_kind::truncated_stream};
   }
 
   void note_content() {

@@ -31,19 +31,46 @@ enum class http_failure : unsigned char {
   curl  // libcurl's outcome says why
 };
 
-[[noreturn]] inline void throw_late(const std::string& what, std::chrono::milliseconds limit, const char* name) {
+[[noreturn]] inline void throw_late(const std::string& what, std::chrono::milliseconds limit, const char* name,
+                                    error_kind kind) {
   throw timed_out{what + " within " + std::to_string(limit.count()) + " ms; is the server overloaded? Raise timeouts." +
-                  name + " if it needs longer"};
+                      name + " if it needs longer",
+                  kind};
+}
+
+/// What libcurl's outcome means. `reused`, and nothing came: the server had closed the connection meanwhile.
+[[nodiscard]] inline error_kind kind_of(CURLcode outcome, bool reused, bool any_byte) noexcept {
+  switch (outcome) {
+    case CURLE_COULDNT_CONNECT: return error_kind::transport_refused;
+    case CURLE_COULDNT_RESOLVE_HOST:
+    case CURLE_COULDNT_RESOLVE_PROXY: return error_kind::transport_dns;
+    case CURLE_SSL_CONNECT_ERROR:
+    case CURLE_PEER_FAILED_VERIFICATION:
+    case CURLE_SSL_CERTPROBLEM:
+    case CURLE_SSL_CIPHER:
+    case CURLE_SSL_CACERT_BADFILE:
+    case CURLE_SSL_ISSUER_ERROR: return error_kind::transport_tls;
+    case CURLE_GOT_NOTHING:
+    case CURLE_SEND_ERROR:
+    case CURLE_RECV_ERROR:
+    case CURLE_HTTP2:
+    case CURLE_HTTP2_STREAM:
+    case CURLE_HTTP3:
+      if (any_byte) return error_kind::truncated_stream;
+      return reused ? error_kind::transport_stale : error_kind::transport_reset;
+    case CURLE_PARTIAL_FILE: return error_kind::truncated_stream;
+    default: return error_kind::protocol_error;  // HTTP/0.9, garbage, a header without end
+  }
 }
 
 /// libcurl's outcome. `detail` is what it has to add, or empty.
 [[noreturn]] inline void throw_curl_failure(CURLcode outcome, const char* detail, const http_request& request,
-                                            const easy_handle& easy) {
+                                            const easy_handle& easy, bool reused, bool any_byte) {
   const std::string to = request.origin();
   if (outcome == CURLE_OPERATION_TIMEDOUT)
     throw timed_out{to + " could not be connected to within " + std::to_string(request.timeouts().connect.count()) +
                         " ms; is the server overloaded? Raise timeouts.connect if it needs longer",
-                    request_cost::none};
+                    error_kind::timeout_connect};
   std::string message = "no answer from " + to + ": " + curl_easy_strerror(outcome);
   if (*detail != '\0') message += std::string{" ("} + detail + ")";
   if (outcome == CURLE_COULDNT_CONNECT) {
@@ -52,7 +79,8 @@ enum class http_failure : unsigned char {
                    : "; is a server listening there, and has this process descriptors left (ulimit -n)?";
   }
   const bool sent = easy.get_info<curl_off_t>(CURLINFO_PRETRANSFER_TIME_T) > 0;
-  throw transport_error{message, static_cast<int>(outcome), sent ? request_cost::unknown : request_cost::none};
+  throw transport_error{message, static_cast<int>(outcome), sent ? request_cost::unknown : request_cost::none,
+                        kind_of(outcome, reused, any_byte)};
 }
 
 /// Each failure but none, start and curl. `sent`: the server may have been at work.
@@ -70,12 +98,14 @@ enum class http_failure : unsigned char {
                   "the header of the answer of " + to + " is longer than " + std::to_string(most_header_bytes) +
                       " bytes; is it the server that you mean?",
                   request_cost::unknown};
-    case http_failure::late_first_byte: throw_late(to + " did not begin to answer", limits.first_byte, "first_byte");
-    case http_failure::late_first_token: throw_late(to + " sent no token", limits.first_token, "first_token");
+    case http_failure::late_first_byte:
+      throw_late(to + " did not begin to answer", limits.first_byte, "first_byte", error_kind::timeout_first_byte);
+    case http_failure::late_first_token:
+      throw_late(to + " sent no token", limits.first_token, "first_token", error_kind::timeout_first_token);
     case http_failure::late_between:
       throw_late(to + " stopped in the middle of its answer and sent no more tokens", limits.between_tokens,
-                 "between_tokens");
-    case http_failure::late_total: throw_late(to + " did not answer", limits.total, "total");
+                 "between_tokens", error_kind::timeout_idle);
+    case http_failure::late_total: throw_late(to + " did not answer", limits.total, "total", error_kind::timeout_total);
     case http_failure::none:
     case http_failure::start:
     case http_failure::curl:

@@ -105,7 +105,8 @@ class http_line final : private easy_handle, public curl_reactor::transfer {
   void check() const {
     if (failure_ == http_failure::none) return;
     if (failure_ == http_failure::start) std::rethrow_exception(start_failure_);
-    if (failure_ == http_failure::curl) throw_curl_failure(outcome_, detail_.data(), *request_, *this);
+    if (failure_ == http_failure::curl)
+      throw_curl_failure(outcome_, detail_.data(), *request_, *this, reused_, any_byte_);
     throw_http_failure(failure_, *request_, sent_);
   }
   void content_arrived() {

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: MIT
+// llm: what a client has done, at one moment, and as text for people.
+#pragma once
+
+#include <felix/async/priority_semaphore.hpp>
+#include <felix/telemetry/histogram.hpp>
+#include <felix/usage.hpp>
+
+#include <fmt/format.h>
+
+#include <chrono>
+#include <cstdint>
+
+namespace felix::inline v1 {
+
+/// What a client has done, in one consistent snapshot.
+struct client_usage {
+  std::uint64_t requests = 0;   ///< ended, well or not
+  std::uint64_t failed = 0;     ///< of these, ended with an exception
+  std::uint64_t left = 0;       ///< of these, streams that were left before their end
+  std::uint64_t in_flight = 0;  ///< begun and not ended: those that wait for a slot, too
+  token_usage tokens = {};
+  std::chrono::nanoseconds waited{0};  ///< in our queue, summed over the answers
+  std::chrono::nanoseconds served{0};  ///< by the server, summed over the answers
+  limit_status slots = {};             ///< when shared, of all who share the limit, or its group
+  bool shares_slots = false;           ///< limit_by was given a limit, or a group, that others may use too
+  histogram waits = {};                ///< of the answers
+  histogram first_tokens = {};         ///< from sending to the first content, of the streams
+  histogram answers = {};              ///< from sending to the end
+};
+
+}  // namespace felix::inline v1
+
+/// `fmt::print("{}\n", felix::histogram{…})`: percentiles in milliseconds.
+template <>
+struct fmt::formatter<felix::histogram> {
+  // Without a base class: g++ 12 warns of fmt's own string formatter at -O3.
+  constexpr auto parse(fmt::format_parse_context& context) { return context.begin(); }
+
+  template <class Context>
+  auto format(const felix::histogram& lengths, Context& context) const {
+    const auto ms = [](std::chrono::nanoseconds d) { return std::chrono::duration<double, std::milli>(d).count(); };
+    return fmt::format_to(context.out(), "p50 {:.1f} ms, p90 {:.1f}, p99 {:.1f}, max {:.1f}",
+                          ms(lengths.percentile(50)), ms(lengths.percentile(90)), ms(lengths.percentile(99)),
+                          ms(lengths.max()));
+  }
+};
+
+/// `fmt::print("{}\n", llm.usage_stats())`: one line, and one more for each histogram that is not empty.
+template <>
+struct fmt::formatter<felix::client_usage> {
+  // Without a base class: g++ 12 warns of fmt's own string formatter at -O3.
+  constexpr auto parse(fmt::format_parse_context& context) { return context.begin(); }
+
+  template <class Context>
+  auto format(const felix::client_usage& usage, Context& context) const {
+    const auto seconds = [](std::chrono::nanoseconds d) { return std::chrono::duration<double>(d).count(); };
+    const auto answered = usage.requests - usage.failed - usage.left;
+    auto out = fmt::format_to(
+        context.out(),
+        "{} requests, {} failed, {} in flight, {} tokens ({} prompt, {} answer); {} of {} {}slots in use, {} waiting; "
+        "mean wait {:.2f} s, mean answer {:.2f} s",
+        usage.requests, usage.failed, usage.in_flight, usage.tokens.total_tokens, usage.tokens.prompt_tokens,
+        usage.tokens.completion_tokens, usage.slots.in_use, usage.slots.limit, usage.shares_slots ? "shared " : "",
+        usage.slots.waiting_in_all(), answered != 0 ? seconds(usage.waited) / static_cast<double>(answered) : 0.0,
+        answered != 0 ? seconds(usage.served) / static_cast<double>(answered) : 0.0);
+    if (usage.waits.count() != 0) out = fmt::format_to(out, "\n  waits:       {}", usage.waits);
+    if (usage.first_tokens.count() != 0) out = fmt::format_to(out, "\n  first token: {}", usage.first_tokens);
+    if (usage.answers.count() != 0) out = fmt::format_to(out, "\n  answers:     {}", usage.answers);
+    return out;
+  }
+};
