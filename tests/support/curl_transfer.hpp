@@ -5,6 +5,7 @@
 #include <felix/net/detail/curl_multi.hpp>
 
 #include <curl/curl.h>
+#include <sys/socket.h>
 
 #include <cstddef>
 #include <memory>
@@ -27,21 +28,18 @@ class curl_transfer final : private easy_owner, public detail::curl_multi::trans
     curl_easy_setopt(easy(), CURLOPT_NOPROXY, "*");
     curl_easy_setopt(easy(), CURLOPT_WRITEFUNCTION, &on_body);
     curl_easy_setopt(easy(), CURLOPT_WRITEDATA, &body);
+    curl_easy_setopt(easy(), CURLOPT_OPENSOCKETFUNCTION, &on_socket);
+    curl_easy_setopt(easy(), CURLOPT_OPENSOCKETDATA, &socket);
     reactor.prepare(easy());
   }
   void set(CURLoption option, long value) { curl_easy_setopt(easy(), option, value); }
-  /// The descriptor of its connection, as long as that is open.
-  [[nodiscard]] int socket() const {
-    curl_socket_t number = CURL_SOCKET_BAD;
-    curl_easy_getinfo(easy(), CURLINFO_ACTIVESOCKET, &number);
-    return number;
-  }
   [[nodiscard]] long opened_connections() const {
     long number = 0;
     curl_easy_getinfo(easy(), CURLINFO_NUM_CONNECTS, &number);
     return number;
   }
 
+  int socket = -1;  // that it opened last
   std::string body;
   std::optional<CURLcode> outcome;
   int orphaned_count = 0;
@@ -49,6 +47,9 @@ class curl_transfer final : private easy_owner, public detail::curl_multi::trans
  private:
   void finished(CURLcode how) override { outcome = how; }
   void orphaned() noexcept override { ++orphaned_count; }
+  static curl_socket_t on_socket(void* to, curlsocktype, curl_sockaddr* address) {
+    return *static_cast<int*>(to) = ::socket(address->family, address->socktype, address->protocol);
+  }
   static std::size_t on_body(char* bytes, std::size_t, std::size_t count, void* to) {
     static_cast<std::string*>(to)->append(bytes, count);
     return count;

@@ -43,17 +43,29 @@ TEST_CASE("poll_reactor: wait ends when a request has come further, and runs it 
   CHECK(request.body == "0123456789");
 }
 
-TEST_CASE("poll_reactor: a name is looked up, and used again without a look", "[net][poll_reactor]") {
+TEST_CASE("poll_reactor: a wake-up is taken once", "[net][poll_reactor]") {
+  constexpr auto quiet = 3ms;
+  poll_reactor reactor;
+  reactor.wake();
+  reactor.wake();
+  reactor.wait(std::nullopt);
+  const auto begin = std::chrono::steady_clock::now();
+  reactor.wait(quiet);
+  CHECK(std::chrono::steady_clock::now() - begin >= quiet);
+}
+
+TEST_CASE("poll_reactor: the sockets of libcurl's resolver come and go", "[net][poll_reactor]") {
   felix::test::fault_server server{[](const felix::test::request&) { return felix::test::http(200, "ok"); }};
   poll_reactor reactor;
-  const std::string port = server.url().substr(server.url().rfind(':'));
-  for (int round = 0; round < 4; ++round) {
-    curl_transfer request{reactor, "http://localhost" + port};
-    request.set(CURLOPT_DNS_CACHE_TIMEOUT, 0);  // a resolver's socket each time
-    request.set(CURLOPT_FRESH_CONNECT, round % 2);
-    reactor.start(request);
-    while (!request.outcome) reactor.wait(std::nullopt);
-    CHECK(request.body == "ok");
+  for (int round = 0; round < 3; ++round) {
+    curl_transfer unknown{reactor, "http://no-such-host.invalid/"}, known{reactor, server.url()};
+    known.set(CURLOPT_FRESH_CONNECT, 1);
+    for (auto* each : {&unknown, &known}) {
+      reactor.start(*each);
+      while (!each->outcome) reactor.wait(std::nullopt);
+    }
+    CHECK(*unknown.outcome == CURLE_COULDNT_RESOLVE_HOST);
+    CHECK(known.body == "ok");
   }
 }
 

@@ -215,7 +215,6 @@ class http_line final : private easy_handle, public curl_reactor::transfer {
     }
     // A server that answers before it has read the whole request resets the HTTP/2 stream afterwards.
     if (outcome == CURLE_HTTP2_STREAM && has_whole_body()) outcome = CURLE_OK;
-    if (outcome == CURLE_OK && !has_head_) outcome = CURLE_WEIRD_SERVER_REPLY;  // an interim answer was all
     outcome_ = outcome;
     end(outcome == CURLE_OK ? http_failure::none : too_long_ != http_failure::none ? too_long_ : http_failure::curl);
   }
