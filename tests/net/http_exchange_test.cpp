@@ -384,7 +384,7 @@ TEST_CASE("http_exchange: a stop ends the wait for the head, and for bytes", "[n
   CHECK(drive(on.loop, [&] { return on.peer.was_left(); }));
 }
 
-TEST_CASE("http_exchange: a stop that came before sends nothing; between two reads it stops the next",
+TEST_CASE("http_exchange: a stop that came before sends nothing, one between two reads stops the next",
           "[net][http][exchange]") {
   raw_peer peer;
   felix::event_loop loop;
