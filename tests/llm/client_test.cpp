@@ -41,7 +41,7 @@ TEST_CASE("client: statistics are one snapshot, and print", "[llm][client]") {
   CHECK(stats.tokens == felix::token_usage{.prompt_tokens = 20, .completion_tokens = 10, .total_tokens = 30});
   CHECK(stats.slots.limit == 4);
   CHECK(stats.slots.in_use == 0);
-  CHECK_THAT(fmt::format("{}", stats), ContainsSubstring("3 requests, 1 failed, 0 in flight, 30 tokens"));
+  CHECK_THAT(fmt::format("{}", stats), ContainsSubstring("3 requests, 1 failed, 0 retried, 0 in flight, 30 tokens"));
   REQUIRE(log.size() == 3);
   CHECK_THAT(log[0], ContainsSubstring("15 tokens"));
   CHECK_THAT(log[2], ContainsSubstring("500"));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// llm: the stack that most users want: a server, a limit on concurrent requests, and statistics.
+// llm: the stack that most users want: a server, a limit on concurrent requests, retries, and statistics.
 #pragma once
 
 #include <felix/async/async_generator.hpp>
@@ -14,6 +14,8 @@
 #include <felix/llm/limited.hpp>
 #include <felix/llm/model.hpp>
 #include <felix/llm/openai_model.hpp>
+#include <felix/llm/retry_policy.hpp>
+#include <felix/llm/retrying.hpp>
 #include <felix/net/event_loop.hpp>
 #include <felix/net/secret.hpp>
 #include <felix/usage.hpp>
@@ -52,12 +54,13 @@ struct client_options {
   ///     felix::priority_semaphore slots{4};     // outlives the clients
   ///     felix::client llm{loop, {.limit_by = felix::limit{slots}}};
   std::optional<limit> limit_by = {};
+  retry_options retry = {};  ///< when a request that failed is sent again; `.retry = {.attempts = 1}`: never
   http_timeouts timeouts = {};
   std::string ca_file = {};                       ///< PEM; trusted instead of the system's certificates
   std::function<void(const log_line&)> log = {};  ///< called on the coroutine's thread; must not throw
 };
 
-/// A server behind a limit on concurrent requests.
+/// A server behind a limit on concurrent requests, asked again when that may help.
 ///     felix::client llm{loop};                    // http://localhost:1234/v1, at most 4 requests at once
 ///     auto answer = loop.run(llm.complete(felix::chat_request{}.user("Why is the sky blue?").max_tokens(120)));
 /// Threads:  every member, from any thread; a caller goes on where it was.
@@ -103,7 +106,8 @@ class client {
     const state& now = *state_;
     std::scoped_lock lock{now.mutex};
     client_usage usage = now.usage;
-    usage.slots = now.stack.status();
+    usage.slots = now.stack.inner().status();
+    usage.retries = now.stack.usage_stats();
     usage.shares_slots = now.shares_slots;
     return usage;
   }
@@ -122,7 +126,18 @@ class client {
                               .dialect = options.dialect,
                               .timeouts = options.timeouts,
                               .ca_file = std::move(options.ca_file)}} |
-                (options.limit_by ? *options.limit_by : limit{options.max_concurrent_requests})} {}
+                (options.limit_by ? *options.limit_by : limit{options.max_concurrent_requests}) |
+                felix::retry{options.retry}.on_retry(tell(log))} {}
+
+    /// What is logged before another attempt.
+    static std::function<void(const error&, const retry_decision&)> tell(
+        const std::function<void(const log_line&)>& log) {
+      if (!log) return {};
+      return [&log](const error& why, const retry_decision& next) {
+        log({fmt::format("again in {} ms: {}",
+                         std::chrono::duration_cast<std::chrono::milliseconds>(next.after).count(), why.what())});
+      };
+    }
 
     std::function<void(const log_line&)> log;
     const bool shares_slots;
@@ -130,7 +145,7 @@ class client {
     std::atomic<std::size_t> in_flight{0};
     mutable std::mutex mutex;  // guards usage
     client_usage usage;
-    limited<openai_model> stack;
+    retrying<limited<openai_model>> stack;
   };
 
   /// While a coroutine is at it, the destructor waits.
@@ -255,7 +270,7 @@ class client {
     co_return co_await stop_when(self->closing.get_token(), std::move(work));
   }
 
-  [[nodiscard]] openai_model& server() noexcept { return state_->stack.inner(); }
+  [[nodiscard]] openai_model& server() noexcept { return state_->stack.inner().inner(); }
 
   event_loop& loop_;
   std::shared_ptr<state> state_;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <felix/async/priority_semaphore.hpp>
+#include <felix/llm/retrying.hpp>
 #include <felix/telemetry/histogram.hpp>
 #include <felix/usage.hpp>
 
@@ -23,10 +24,11 @@ struct client_usage {
   std::chrono::nanoseconds waited{0};  ///< in our queue, summed over the answers
   std::chrono::nanoseconds served{0};  ///< by the server, summed over the answers
   limit_status slots = {};             ///< when shared, of all who share the limit, or its group
-  bool shares_slots = false;           ///< limit_by was given a limit, or a group, that others may use too
-  histogram waits = {};                ///< of the answers
-  histogram first_tokens = {};         ///< from sending to the first content, of the streams
-  histogram answers = {};              ///< from sending to the end
+  retry_usage retries = {};
+  bool shares_slots = false;    ///< limit_by was given a limit, or a group, that others may use too
+  histogram waits = {};         ///< of the answers
+  histogram first_tokens = {};  ///< from sending to the first content, of the streams
+  histogram answers = {};       ///< from sending to the end
 };
 
 }  // namespace felix::inline v1
@@ -56,14 +58,16 @@ struct fmt::formatter<felix::client_usage> {
   auto format(const felix::client_usage& usage, Context& context) const {
     const auto seconds = [](std::chrono::nanoseconds d) { return std::chrono::duration<double>(d).count(); };
     const auto answered = usage.requests - usage.failed - usage.left;
-    auto out = fmt::format_to(
-        context.out(),
-        "{} requests, {} failed, {} in flight, {} tokens ({} prompt, {} answer); {} of {} {}slots in use, {} waiting; "
-        "mean wait {:.2f} s, mean answer {:.2f} s",
-        usage.requests, usage.failed, usage.in_flight, usage.tokens.total_tokens, usage.tokens.prompt_tokens,
-        usage.tokens.completion_tokens, usage.slots.in_use, usage.slots.limit, usage.shares_slots ? "shared " : "",
-        usage.slots.waiting_in_all(), answered != 0 ? seconds(usage.waited) / static_cast<double>(answered) : 0.0,
-        answered != 0 ? seconds(usage.served) / static_cast<double>(answered) : 0.0);
+    auto out =
+        fmt::format_to(context.out(),
+                       "{} requests, {} failed, {} retried, {} in flight, {} tokens ({} prompt, {} answer); {} of {} "
+                       "{}slots in use, {} waiting; "
+                       "mean wait {:.2f} s, mean answer {:.2f} s",
+                       usage.requests, usage.failed, usage.retries.retries, usage.in_flight, usage.tokens.total_tokens,
+                       usage.tokens.prompt_tokens, usage.tokens.completion_tokens, usage.slots.in_use,
+                       usage.slots.limit, usage.shares_slots ? "shared " : "", usage.slots.waiting_in_all(),
+                       answered != 0 ? seconds(usage.waited) / static_cast<double>(answered) : 0.0,
+                       answered != 0 ? seconds(usage.served) / static_cast<double>(answered) : 0.0);
     if (usage.waits.count() != 0) out = fmt::format_to(out, "\n  waits:       {}", usage.waits);
     if (usage.first_tokens.count() != 0) out = fmt::format_to(out, "\n  first token: {}", usage.first_tokens);
     if (usage.answers.count() != 0) out = fmt::format_to(out, "\n  answers:     {}", usage.answers);

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: MIT
+// llm: another attempt, when it may help.
+#pragma once
+
+#include <felix/async/async_generator.hpp>
+#include <felix/async/sleep.hpp>
+#include <felix/async/task.hpp>
+#include <felix/error.hpp>
+#include <felix/llm/chat_request.hpp>
+#include <felix/llm/chat_response.hpp>
+#include <felix/llm/chat_stream.hpp>
+#include <felix/llm/model.hpp>
+#include <felix/llm/retry_policy.hpp>
+#include <felix/random.hpp>
+
+#include <chrono>
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <utility>
+
+namespace felix::inline v1 {
+
+template <model Inner>
+class retrying;
+
+/// What users write.
+///     model | felix::retry{}                             // 3 attempts, 0.5 s to 8 s between them
+///     model | felix::retry{{.attempts = 5}}
+///     felix::retry_budget budget;                        // of one server, for all models that talk to it
+///     one | felix::retry{budget};  two | felix::retry{budget};
+/// Put it outside of the limit, so that who waits for another attempt holds no slot: `model | limit{4} | retry{}`.
+/// Lifetime: what is shared outlives the models.
+class retry {
+ public:
+  /// Throws error (invalid_option) for options out of their range.
+  explicit retry(const retry_options& options = {}) : options_{options} { options_.validate(); }
+  explicit retry(retry_budget& shared, const retry_options& options = {}) : retry{options} { shared_ = &shared; }
+
+  /// Another seed, other waits: two processes should not come back at the same moment. By default they do not.
+  retry& seed(std::uint64_t value) & noexcept {
+    seed_ = value;
+    return *this;
+  }
+  retry seed(std::uint64_t value) && noexcept { return seed(value); }
+  /// Called before each wait, on the coroutine's thread; must not throw.
+  retry& on_retry(std::function<void(const error&, const retry_decision&)> told) & {
+    told_ = std::move(told);
+    return *this;
+  }
+  retry on_retry(std::function<void(const error&, const retry_decision&)> told) && {
+    return std::move(on_retry(std::move(told)));
+  }
+
+  template <model Inner>
+  friend retrying<Inner> operator|(Inner inner, retry layer) {
+    return {std::move(inner), std::move(layer)};
+  }
+
+ private:
+  template <model Inner>
+  friend class retrying;
+  retry_options options_;
+  retry_budget* shared_ = nullptr;
+  std::optional<std::uint64_t> seed_;
+  std::function<void(const error&, const retry_decision&)> told_;
+};
+
+/// What a retry layer has done.
+struct retry_usage {
+  std::uint64_t requests = 0;          ///< begun
+  std::uint64_t retries = 0;           ///< attempts after the first
+  std::uint64_t given_up = 0;          ///< failed in the end
+  std::chrono::nanoseconds waited{0};  ///< between attempts, in all
+  double budget = 0;                   ///< retries that the budget has now
+};
+
+/// A model that is asked again when an attempt failed in a way that may pass: see retry_policy.hpp for which do, and
+/// when. A stream is asked again only as long as it has given nothing.
+/// Threads:  as `Inner`.
+/// Stop:     a wait between attempts ends at once with `cancelled`.
+/// Throws:   the last attempt's failure.
+template <model Inner>
+class retrying {
+ public:
+  retrying(Inner inner, retry with)
+      : inner_{std::move(inner)},
+        shared_{std::make_unique<shared>(with.options_, std::move(with.told_),
+                                         with.seed_ ? *with.seed_ : seed_of_this_process())},
+        own_budget_{with.shared_ != nullptr ? nullptr : std::make_unique<retry_budget>()},
+        budget_{with.shared_ != nullptr ? with.shared_ : own_budget_.get()} {}
+
+  task<chat_response> complete(chat_request request) {
+    begin(co_await this_task::now());
+    retry_progress so_far;
+    for (;;) {
+      std::optional<error_in_flight> failed;
+      try {
+        // The last attempt may have the request itself; which one is the last is not known before.
+        co_return co_await inner_.complete(request);
+      } catch (const error& failure) {
+        failed.emplace(failure);
+      }
+      co_await wait_or_throw(*failed, so_far);
+    }
+  }
+
+  chat_stream stream(chat_request request)
+    requires streaming_model<Inner>
+  {
+    auto whole = std::make_shared<chat_stream::answer>();
+    return {relay(std::move(request), whole), whole};
+  }
+
+  [[nodiscard]] retry_usage usage_stats() const {
+    std::scoped_lock lock{shared_->mutex};
+    return shared_->usage;
+  }
+  [[nodiscard]] Inner& inner() noexcept { return inner_; }
+  [[nodiscard]] const Inner& inner() const noexcept { return inner_; }
+
+ private:
+  struct shared {
+    shared(const retry_options& chosen, std::function<void(const error&, const retry_decision&)> callback,
+           std::uint64_t seed)
+        : options{chosen}, told{std::move(callback)}, random{seed} {}
+    const retry_options options;
+    const std::function<void(const error&, const retry_decision&)> told;
+    std::mutex mutex;  // guards what follows
+    seeded_random random;
+    retry_usage usage;
+  };
+  /// A failure that was caught: to look at, and to throw again as it was.
+  struct error_in_flight {
+    explicit error_in_flight(const error& caught) : seen{caught}, kind{failed_attempt::of(caught)} {}
+    std::exception_ptr thrown = std::current_exception();
+    error seen;
+    failed_attempt kind;
+  };
+
+  static std::uint64_t seed_of_this_process() noexcept {
+    return static_cast<std::uint64_t>(std::chrono::steady_clock::now().time_since_epoch().count());
+  }
+
+  void begin(std::chrono::steady_clock::time_point now) {
+    budget_->add_request(now);
+    std::scoped_lock lock{shared_->mutex};
+    ++shared_->usage.requests;
+  }
+
+  /// Returns when another attempt is to be made.
+  task<void> wait_or_throw(const error_in_flight& failed, retry_progress& so_far) {
+    const auto now = co_await this_task::now();
+    so_far.add(failed.kind);
+    const retry_decision next = decide(failed, so_far, now);
+    if (!next) std::rethrow_exception(failed.thrown);
+    if (next.why == retry_reason::model_loading) so_far.loading_waited += next.after;
+    if (shared_->told) shared_->told(failed.seen, next);
+    if (next.after.count() > 0) co_await sleep_for(next.after);
+  }
+  retry_decision decide(const error_in_flight& failed, const retry_progress& so_far,
+                        std::chrono::steady_clock::time_point now) {
+    std::scoped_lock lock{shared_->mutex};
+    retry_decision next = decide_retry(failed.kind, so_far, shared_->random.uniform(0, 1), shared_->options);
+    if (next && next.takes_budget && !budget_->try_take(now)) next = {.retry = false, .why = retry_reason::no_budget};
+    if (!next) {
+      ++shared_->usage.given_up;
+    } else {
+      ++shared_->usage.retries;
+      shared_->usage.waited += next.after;
+    }
+    shared_->usage.budget = budget_->level(now);
+    return next;
+  }
+
+  async_generator<chat_delta> relay(chat_request request, std::shared_ptr<chat_stream::answer> whole) {
+    begin(co_await this_task::now());
+    retry_progress so_far;
+    for (;;) {
+      std::optional<error_in_flight> failed;
+      chat_stream attempt = inner_.stream(request);
+      whole->refer_to(attempt.whole());
+      for (;;) {
+        std::optional<chat_delta> delta;
+        try {
+          delta = co_await attempt.next();
+        } catch (const error& failure) {
+          failed.emplace(failure);
+        }
+        if (!delta) break;
+        so_far.delivered = true;
+        co_yield std::move(*delta);
+      }
+      if (!failed) co_return;
+      co_await wait_or_throw(*failed, so_far);
+    }
+  }
+
+  Inner inner_;
+  std::unique_ptr<shared> shared_;  // on the heap: requests refer to it while the stack is moved in
+  std::unique_ptr<retry_budget> own_budget_;
+  retry_budget* budget_;
+};
+
+}  // namespace felix::inline v1
