@@ -1,111 +1,38 @@
 // SPDX-License-Identifier: MIT
-// model_server: chat completions in JSON.
+// model_server: a chat request, field by field.
 #include "model_server/chat_api.hpp"
-
-#include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <cstddef>
 #include <iterator>
-#include <limits>
-#include <optional>
 #include <utility>
-#include <vector>
 
 namespace model_server::detail {
 
 namespace {
 
-using json = nlohmann::json;
-using ordered_json = nlohmann::ordered_json;
+constexpr int image_tokens = 85;  // OpenAI's for an image of low detail
+constexpr std::size_t most_stops = 4;
+constexpr int most_top_logprobs = 20;
 
-constexpr int deepest_nesting = 64;
-constexpr std::string_view model_name = "felix-simulated";
+// ---- messages -------------------------------------------------------------------------------------------------------
 
-// Unicode 15, table 3-7: no overlong forms, no surrogates, nothing above U+10FFFF. The text's size if all is well.
-std::size_t first_not_utf8(std::string_view text) noexcept {
-  std::size_t at = 0;
-  const auto byte = [&](std::size_t i) { return at + i < text.size() ? static_cast<unsigned char>(text[at + i]) : 0U; };
-  const auto trails = [&](std::size_t i) { return (byte(i) & 0xC0U) == 0x80U; };
-  while (at < text.size()) {
-    const unsigned lead = byte(0);
-    const unsigned pair = lead << 8U | byte(1);
-    if (lead < 0x80)
-      at += 1;
-    else if (lead >= 0xC2 && lead <= 0xDF && trails(1))
-      at += 2;
-    else if (pair >= 0xE0A0 && pair <= 0xEFBF && trails(1) && !(pair >= 0xEDA0 && pair <= 0xEDBF) && trails(2))
-      at += 3;
-    else if (pair >= 0xF090 && pair <= 0xF48F && trails(1) && trails(2) && trails(3))
-      at += 4;
-    else
-      return at;
-  }
-  return at;
-}
-
-[[noreturn]] void refuse(const std::string& where, const std::string& what) {
-  throw api_failure{400, where + ": " + what, where};
-}
-
-json parse(std::string_view body) {
-  if (const std::size_t at = first_not_utf8(body); at < body.size())
-    throw api_failure{400, "body: not UTF-8 at byte " + std::to_string(at) + "; send JSON in UTF-8"};
-  const auto not_too_deep = [](int depth, json::parse_event_t, json&) {
-    if (depth > deepest_nesting)
-      throw api_failure{400, "body: nested deeper than " + std::to_string(deepest_nesting) + " levels"};
-    return true;
-  };
-  try {
-    return json::parse(body.begin(), body.end(), not_too_deep);
-  } catch (const json::exception& failure) {
-    const std::string_view what = failure.what();  // "[json.exception.parse_error.101] parse error at line 1, …"
-    const std::size_t end = what.find("] ");
-    const std::string_view reason = end == std::string_view::npos ? what : what.substr(end + 2);
-    throw api_failure{400, "body: not JSON: " + std::string{reason}};
-  }
-}
-
-std::string described(const json& value) {
-  if (!value.is_number()) return std::string{"a value of type "} + value.type_name();
-  return value.dump();
-}
-
-// A field that is there and not null.
-const json* field(const json& object, const char* name) {
-  const auto found = object.find(name);
-  return found == object.end() || found->is_null() ? nullptr : &*found;
-}
-
-std::optional<std::int64_t> integer(const json& object, const char* name) {
-  const json* const value = field(object, name);
-  if (value == nullptr) return std::nullopt;
-  if (!value->is_number_integer()) refuse(name, "must be an integer, is " + described(*value));
-  if (value->is_number_unsigned() &&
-      value->get<std::uint64_t>() > std::uint64_t{std::numeric_limits<std::int64_t>::max()})
-    refuse(name, "must fit into 64 bits with a sign, is " + described(*value));
-  return value->get<std::int64_t>();
-}
-
-bool boolean(const json& object, const char* name, const std::string& where) {
-  const json* const value = field(object, name);
-  if (value == nullptr) return false;
-  if (!value->is_boolean()) refuse(where, "must be true or false, is " + described(*value));
-  return value->get<bool>();
-}
-
-std::string text_parts(const json& parts, const std::string& where) {
-  std::string text;
+void read_parts(const json& parts, const std::string& where, message& into) {
   for (std::size_t i = 0; i < parts.size(); ++i) {
     const std::string here = where + "[" + std::to_string(i) + "]";
     const json& part = parts[i];
-    if (!part.is_object() || part.value("type", json{}) != "text")
-      refuse(here, "must be an object with \"type\": \"text\"; this server reads no images, sounds or files");
-    const auto found = part.find("text");
-    if (found == part.end() || !found->is_string()) refuse(here + ".text", "must be a string");
-    text += found->get_ref<const std::string&>();
+    const json type = part.is_object() ? part.value("type", json{}) : json{};
+    if (type == "text") {
+      into.content += required_string(part, "text", here + ".text");
+    } else if (type == "image_url") {
+      const json* const image = field(part, "image_url");
+      if (image == nullptr || !image->is_object()) refuse(here + ".image_url", "must be an object with a \"url\"");
+      static_cast<void>(required_string(*image, "url", here + ".image_url.url"));
+      into.other_tokens += image_tokens;
+    } else {
+      refuse(here, "must be an object with \"type\": \"text\" or \"image_url\"; this server reads no sounds or files");
+    }
   }
-  return text;
 }
 
 message read_message(const json& value, const std::string& where) {
@@ -117,14 +44,15 @@ message read_message(const json& value, const std::string& where) {
   constexpr std::string_view roles[] = {"system", "developer", "user", "assistant", "tool"};
   if (std::find(std::begin(roles), std::end(roles), result.role) == std::end(roles))
     refuse(where + ".role", "must be system, developer, user, assistant or tool");
+  if (const json* const calls = field(value, "tool_calls")) result.other_tokens += count_tokens(calls->dump());
   const json* const content = field(value, "content");
   if (content == nullptr && result.role == "assistant") return result;  // one that only calls tools
   if (content != nullptr && content->is_string())
     result.content = content->get<std::string>();
   else if (content != nullptr && content->is_array())
-    result.content = text_parts(*content, where + ".content");
+    read_parts(*content, where + ".content", result);
   else
-    refuse(where + ".content", "must be a string or a list of text parts");
+    refuse(where + ".content", "must be a string or a list of parts");
   return result;
 }
 
@@ -139,6 +67,86 @@ std::vector<message> read_messages(const json& body) {
   return messages;
 }
 
+// ---- tools ----------------------------------------------------------------------------------------------------------
+
+constexpr bool is_name_character(char c) noexcept {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
+}
+
+tool read_tool(const json& value, const std::string& where) {
+  constexpr std::size_t longest_name = 64;
+  if (!value.is_object() || value.value("type", json{}) != "function")
+    refuse(where, "must be an object with \"type\": \"function\"");
+  const json* const function = field(value, "function");
+  if (function == nullptr || !function->is_object()) refuse(where + ".function", "must be an object with a \"name\"");
+  tool result{.name = required_string(*function, "name", where + ".function.name")};
+  if (result.name.empty() || result.name.size() > longest_name ||
+      !std::all_of(result.name.begin(), result.name.end(), is_name_character))
+    refuse(where + ".function.name", "must be 1 to 64 of a-z, A-Z, 0-9, _ and -");
+  if (const json* const parameters = field(*function, "parameters")) {
+    if (!parameters->is_object()) refuse(where + ".function.parameters", "must be a JSON schema, an object");
+    result.parameters = *parameters;
+  }
+  return result;
+}
+
+std::vector<tool> read_tools(const json& body) {
+  const json* const list = field(body, "tools");
+  if (list == nullptr) return {};
+  if (!list->is_array()) refuse("tools", "must be a list, is " + described(*list));
+  std::vector<tool> tools;
+  for (std::size_t i = 0; i < list->size(); ++i)
+    tools.push_back(read_tool((*list)[i], "tools[" + std::to_string(i) + "]"));
+  return tools;
+}
+
+// Where the name stands as a word of its own; npos if it does not.
+std::size_t mention(std::string_view text, std::string_view name) noexcept {
+  const auto inside_a_word = [&](std::size_t at) { return at < text.size() && is_name_character(text[at]); };
+  std::size_t at = text.find(name);
+  while (at != std::string_view::npos && ((at > 0 && inside_a_word(at - 1)) || inside_a_word(at + name.size())))
+    at = text.find(name, at + 1);
+  return at;
+}
+
+const tool* first_mentioned(const std::vector<tool>& tools, std::string_view text) noexcept {
+  const tool* first = nullptr;
+  std::size_t where = std::string_view::npos;
+  for (const tool& each : tools) {
+    const std::size_t at = mention(text, each.name);
+    if (at >= where) continue;
+    first = &each;
+    where = at;
+  }
+  return first;
+}
+
+// A conversation that ends with a tool's answer gets a text, even if tool_choice demands a call: so it ends.
+std::optional<tool> called_tool(const json& body, const std::vector<tool>& tools, const message& last) {
+  const json* const choice = field(body, "tool_choice");
+  const tool* const mentioned = last.role == "user" ? first_mentioned(tools, last.content) : nullptr;
+  const tool* called = mentioned;
+  if (choice != nullptr && choice->is_object()) {
+    const json* const function = field(*choice, "function");
+    if (function == nullptr || !function->is_object())
+      refuse("tool_choice.function", "must be an object with a \"name\"");
+    const std::string name = required_string(*function, "name", "tool_choice.function.name");
+    const auto found = std::find_if(tools.begin(), tools.end(), [&](const tool& each) { return each.name == name; });
+    if (found == tools.end()) refuse("tool_choice.function.name", "no such tool in \"tools\"");
+    called = &*found;
+  } else if (choice != nullptr && *choice == "required") {
+    if (tools.empty()) refuse("tool_choice", "\"required\" needs a tool in \"tools\"");
+    if (called == nullptr) called = &tools.front();
+  } else if (choice != nullptr && *choice == "none") {
+    called = nullptr;
+  } else if (choice != nullptr && *choice != "auto") {
+    refuse("tool_choice", "must be \"none\", \"auto\", \"required\", or an object that names a function");
+  }
+  return called == nullptr || last.role == "tool" ? std::nullopt : std::optional{*called};
+}
+
+// ---- the other fields -----------------------------------------------------------------------------------------------
+
 std::optional<std::int64_t> read_max_tokens(const json& body) {
   std::optional<std::int64_t> result;
   for (const char* name : {"max_tokens", "max_completion_tokens"}) {  // the second is the newer one and wins
@@ -149,36 +157,51 @@ std::optional<std::int64_t> read_max_tokens(const json& body) {
   return result;
 }
 
-ordered_json usage(const answer& given) {
-  return {{"prompt_tokens", given.prompt_tokens},
-          {"completion_tokens", given.completion_tokens},
-          {"total_tokens", std::int64_t{given.prompt_tokens} + given.completion_tokens}};
+std::vector<std::string> read_stop(const json& body) {
+  const json* const value = field(body, "stop");
+  if (value == nullptr) return {};
+  const json list = value->is_array() ? *value : json::array({*value});
+  if (list.size() > most_stops) refuse("stop", "must be at most 4 strings, is " + std::to_string(list.size()));
+  std::vector<std::string> stops;
+  for (const json& each : list) {
+    if (!each.is_string() || each.get_ref<const std::string&>().empty())
+      refuse("stop", "must be a string, or a list of up to 4, none of them empty");
+    stops.push_back(each.get<std::string>());
+  }
+  return stops;
 }
 
-const char* finish_reason(const answer& given) { return given.cut ? "length" : "stop"; }
-
-ordered_json chunk(const answer_head& head, ordered_json choices) {
-  ordered_json event{{"id", head.id},
-                     {"object", "chat.completion.chunk"},
-                     {"created", head.created},
-                     {"model", model_name},
-                     {"choices", std::move(choices)}};
-  if (head.include_usage) event["usage"] = nullptr;
-  return event;
+void read_response_format(const json& body, chat_call& into) {
+  const json* const format = field(body, "response_format");
+  if (format == nullptr) return;
+  const json type = format->is_object() ? format->value("type", json{}) : json{};
+  if (type == "json_object") {
+    into.json_object = true;
+  } else if (type == "json_schema") {
+    const json* const wrapped = field(*format, "json_schema");
+    const json* const schema = wrapped != nullptr && wrapped->is_object() ? field(*wrapped, "schema") : nullptr;
+    if (schema == nullptr || !schema->is_object())
+      refuse("response_format.json_schema.schema", "must be a JSON schema, an object");
+    into.schema = *schema;
+  } else if (type != "text") {
+    refuse("response_format", "must be an object whose \"type\" is text, json_object or json_schema");
+  }
+  if (type != "text") into.other_prompt_tokens += count_tokens(format->dump());
 }
 
-ordered_json choice_with(ordered_json delta, ordered_json reason) {
-  ordered_json choice{{"index", 0}, {"delta", std::move(delta)}, {"finish_reason", std::move(reason)}};
-  return ordered_json::array({std::move(choice)});
+void read_logprobs(const json& body, chat_call& into) {
+  into.logprobs = boolean(body, "logprobs", "logprobs");
+  const auto top = integer(body, "top_logprobs");
+  if (!top) return;
+  if (*top < 0 || *top > most_top_logprobs) refuse("top_logprobs", "must be from 0 to 20, is " + std::to_string(*top));
+  if (!into.logprobs) refuse("top_logprobs", "needs \"logprobs\": true");
+  into.top_logprobs = static_cast<int>(*top);
 }
-
-std::string event(const ordered_json& content) { return "data: " + content.dump() + "\n\n"; }
 
 }  // namespace
 
-chat_call parse_chat(std::string_view body) {
-  const json root = parse(body);
-  if (!root.is_object()) throw api_failure{400, "body: must be a JSON object, is " + described(root)};
+chat_call parse_chat(std::string_view body, int slots) {
+  const json root = parse_object(body);
   chat_call call;
   call.asked.messages = read_messages(root);
   if (const json* model = field(root, "model"); model != nullptr && !model->is_string())
@@ -191,70 +214,23 @@ chat_call parse_chat(std::string_view body) {
       refuse("temperature", "must be from 0 to 2, is " + described(*temperature));
   }
   call.asked.seed = integer(root, "seed");
-  if (const auto answers = integer(root, "n"); answers && *answers != 1)
-    refuse("n", "must be 1, is " + std::to_string(*answers) + "; this server gives one answer");
+  const auto choices = integer(root, "n").value_or(1);
+  if (choices < 1 || choices > slots)
+    refuse("n",
+           "must be from 1 to " + std::to_string(slots) + ", the slots of this server, is " + std::to_string(choices));
+  call.choices = static_cast<int>(choices);
+  call.stop = read_stop(root);
+  const std::vector<tool> tools = read_tools(root);
+  if (!tools.empty()) call.other_prompt_tokens += count_tokens(root["tools"].dump());
+  call.called = called_tool(root, tools, call.asked.messages.back());
+  read_response_format(root, call);
+  read_logprobs(root, call);
   call.stream = boolean(root, "stream", "stream");
   if (const json* stream_options = field(root, "stream_options")) {
     if (!stream_options->is_object()) refuse("stream_options", "must be an object, is " + described(*stream_options));
     call.include_usage = boolean(*stream_options, "include_usage", "stream_options.include_usage");
   }
   return call;
-}
-
-std::string completion_json(const answer_head& head, const answer& given) {
-  ordered_json choice{{"index", 0},
-                      {"message", {{"role", "assistant"}, {"content", given.text}}},
-                      {"finish_reason", finish_reason(given)}};
-  return ordered_json{{"id", head.id},
-                      {"object", "chat.completion"},
-                      {"created", head.created},
-                      {"model", model_name},
-                      {"choices", ordered_json::array({std::move(choice)})},
-                      {"usage", usage(given)}}
-      .dump();
-}
-
-std::string role_event(const answer_head& head) {
-  return event(chunk(head, choice_with({{"role", "assistant"}, {"content", ""}}, nullptr)));
-}
-
-std::string delta_event(const answer_head& head, std::string_view text) {
-  return event(chunk(head, choice_with({{"content", text}}, nullptr)));
-}
-
-std::string last_events(const answer_head& head, const answer& given) {
-  std::string events = event(chunk(head, choice_with(ordered_json::object(), finish_reason(given))));
-  if (head.include_usage) {
-    ordered_json last = chunk(head, ordered_json::array());
-    last["usage"] = usage(given);
-    events += event(last);
-  }
-  return events + "data: [DONE]\n\n";
-}
-
-std::string error_json(const api_failure& failure) {
-  const json param = failure.param().empty() ? json{} : json(failure.param());
-  const char* const type = failure.status() < 500 ? "invalid_request_error" : "server_error";
-  return ordered_json{{"error", {{"message", failure.what()}, {"type", type}, {"param", param}, {"code", nullptr}}}}
-      .dump(-1, ' ', false, ordered_json::error_handler_t::replace);  // the URL in a 404 may be anything
-}
-
-std::string models_json() {
-  const ordered_json model{{"id", model_name}, {"object", "model"}, {"created", 0}, {"owned_by", "felix"}};
-  return ordered_json{{"object", "list"}, {"data", ordered_json::array({model})}}.dump();
-}
-
-std::string stats_json(const stats& counted) {
-  return ordered_json{{"requests", counted.requests},
-                      {"prompt_tokens", counted.prompt_tokens},
-                      {"completion_tokens", counted.completion_tokens},
-                      {"total_tokens", counted.total_tokens},
-                      {"max_in_flight", counted.max_in_flight},
-                      {"in_flight", counted.in_flight},
-                      {"slots_busy", counted.slots_busy},
-                      {"waiting", counted.waiting},
-                      {"cancelled", counted.cancelled}}
-      .dump();
 }
 
 }  // namespace model_server::detail

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // model_server: a simulated model on a port, until Ctrl-C. For trying things out where there is no real one.
-//     ./model_server --port 1234
+//     ./model_server --port 1234 --fault rate-limit:first=2
 #include "model_server/model_server.hpp"
 
 #include <CLI/CLI.hpp>
@@ -12,6 +12,7 @@
 #include <exception>
 #include <limits>
 #include <string>
+#include <vector>
 
 namespace {
 
@@ -48,12 +49,22 @@ int main(int argc, char** argv) try {
   program.add_option("--seed", chosen.seed, "Another seed, other texts")
       ->check([](const std::string& text) { return text.starts_with('-') ? "must not be negative" : ""; })
       ->capture_default_str();
+  program.add_option("--context", chosen.context_tokens, "Tokens that a prompt may have")
+      ->check(CLI::Range(1, 1'000'000'000))
+      ->capture_default_str();
+  program.add_option("--api-key", chosen.api_key, "If given, all paths but /health need Authorization: Bearer KEY");
+  std::vector<std::string> faults;
+  program.add_option("--fault", faults, "What goes wrong: KIND[:ARGUMENTS], see below; may be repeated")
+      ->allow_extra_args(false);
+  program.footer("\n" + model_server::fault_help());
   try {
     program.parse(argc, argv);
   } catch (const CLI::ParseError& refused) {
     return program.exit(refused) == 0 ? 0 : 2;
   }
   chosen.latency = std::chrono::milliseconds{latency_ms};
+
+  for (const std::string& each : faults) chosen.faults.push_back(model_server::parse_fault(each));
 
   raise_descriptor_limit();
   sigset_t ending;  // blocked before the server's threads start, so that all of them leave it to sigwait

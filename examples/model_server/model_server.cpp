@@ -4,18 +4,20 @@
 #include "model_server/model_server.hpp"
 
 #include "model_server/chat_api.hpp"
+#include "model_server/delivery.hpp"
+#include "model_server/errors.hpp"
 #include "model_server/listen.hpp"
-#include "model_server/simulated_model.hpp"
+#include "model_server/other_api.hpp"
 #include "model_server/slots.hpp"
 
 #include <microhttpd.h>
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <cstddef>
-#include <cstring>
+#include <iterator>
 #include <mutex>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -28,100 +30,51 @@ namespace {
 
 using detail::api_failure;
 using detail::slots;
-using namespace std::string_view_literals;
 
 constexpr std::size_t largest_body = 8 * 1024 * 1024;
 constexpr unsigned most_connections = 1U << 16U;
 
 // A request, from its header to the last byte of its answer.
 struct exchange {
-  slots& all_slots;
   std::string body{};
   bool too_large = false;
-
-  detail::chat_call call{};
-  answer given{};
-  detail::answer_head head{};
-  std::shared_ptr<slots::ticket> ticket{};  // set: it is in flight, or answered
-
-  std::string unsent{};  // of the stream
-  std::size_t unsent_at = 0;
-  int told_tokens = 0;
+  std::optional<detail::delivery> answer{};  // set: it is in flight, or answered
 };
 
-MHD_Result respond(MHD_Connection* connection, unsigned status, std::string_view body,
-                   std::string_view allowed_methods = {}) {
-  MHD_Response* const response = MHD_create_response_from_buffer(body.size(), const_cast<char*>(body.data()),
-                                                                 MHD_RESPMEM_MUST_COPY);  // so it is not written to
+MHD_Result respond(MHD_Connection* connection, const detail::error_answer& answer) {
+  MHD_Response* const response = MHD_create_response_from_buffer(
+      answer.body.size(), const_cast<char*>(answer.body.data()), MHD_RESPMEM_MUST_COPY);  // so it is not written to
   if (response == nullptr) return MHD_NO;
-  MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, "application/json");
-  if (!allowed_methods.empty())
-    MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, std::string{allowed_methods}.c_str());
-  const MHD_Result queued = MHD_queue_response(connection, status, response);
+  MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, answer.content_type.c_str());
+  for (const auto& [name, value] : answer.headers) MHD_add_response_header(response, name.c_str(), value.c_str());
+  const MHD_Result queued = MHD_queue_response(connection, answer.status, response);
   MHD_destroy_response(response);
   return queued;
 }
 
-MHD_Result refuse(MHD_Connection* connection, const api_failure& failure, std::string_view allowed_methods = {}) {
-  return respond(connection, static_cast<unsigned>(failure.status()), detail::error_json(failure), allowed_methods);
+MHD_Result respond(MHD_Connection* connection, std::string body) {
+  return respond(connection, detail::error_answer{.status = MHD_HTTP_OK, .body = std::move(body)});
 }
 
-// One event for each token: the bytes of a stream do not depend on time.
-void tell_tokens(exchange& request, int tokens) {
-  const auto text_until = [&](int count) {
-    return cut_to_bytes(request.given.text, 4 * static_cast<std::size_t>(count));
-  };
-  for (; request.told_tokens < tokens; ++request.told_tokens) {
-    const std::size_t begin = text_until(request.told_tokens).size();
-    request.unsent += detail::delta_event(request.head, text_until(request.told_tokens + 1).substr(begin));
-  }
-  if (request.told_tokens == request.given.completion_tokens)
-    request.unsent += detail::last_events(request.head, request.given);
-}
+enum class path : unsigned char { chat, embeddings, tokenize, models, props, health, stats };
+struct known_path {
+  std::string_view text;
+  path is;
+  bool posts;  // else it is read by GET and HEAD
+};
+constexpr known_path known_paths[] = {{"/v1/chat/completions", path::chat, true},
+                                      {"/v1/embeddings", path::embeddings, true},
+                                      {"/tokenize", path::tokenize, true},
+                                      {"/v1/models", path::models, false},
+                                      {"/props", path::props, false},
+                                      {"/health", path::health, false},
+                                      {"/stats", path::stats, false}};
 
-ssize_t read_stream(exchange& request, char* buffer, std::size_t size) {
-  if (request.unsent_at == request.unsent.size()) {
-    if (request.told_tokens == request.given.completion_tokens) return MHD_CONTENT_READER_END_OF_STREAM;
-    const int tokens = request.all_slots.await(*request.ticket, request.told_tokens + 1);
-    if (tokens == slots::suspended) return 0;
-    if (tokens == slots::over) return MHD_CONTENT_READER_END_WITH_ERROR;
-    request.unsent.clear();
-    request.unsent_at = 0;
-    tell_tokens(request, tokens);
-  }
-  const std::size_t count = std::min(size, request.unsent.size() - request.unsent_at);
-  std::memcpy(buffer, request.unsent.data() + request.unsent_at, count);
-  request.unsent_at += count;
-  return static_cast<ssize_t>(count);
-}
-
-ssize_t on_read(void* context, std::uint64_t /*position*/, char* buffer, std::size_t size) noexcept try {
-  return read_stream(*static_cast<exchange*>(context), buffer, size);
-} catch (...) {
-  return MHD_CONTENT_READER_END_WITH_ERROR;  // no memory: an exception must not pass through C
-}
-
-MHD_Result respond_with_stream(MHD_Connection* connection, exchange& request) {
-  constexpr std::size_t block = 4096;
-  request.unsent = detail::role_event(request.head);
-  MHD_Response* const response =
-      MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, block, &on_read, &request, nullptr);
-  if (response == nullptr) return MHD_NO;
-  MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, "text/event-stream");
-  MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-cache");
-  const MHD_Result queued = MHD_queue_response(connection, MHD_HTTP_OK, response);
-  MHD_destroy_response(response);
-  return queued;
-}
-
-// Called when the request is queued, and whenever its connection is resumed. MHD_NO closes the connection.
-MHD_Result go_on(MHD_Connection* connection, exchange& request) {
-  const int needed = request.call.stream ? 0 : request.given.completion_tokens;
-  const int tokens = request.all_slots.await(*request.ticket, needed);
-  if (tokens == slots::suspended) return MHD_YES;
-  if (tokens == slots::over) return MHD_NO;
-  if (request.call.stream) return respond_with_stream(connection, request);
-  return respond(connection, MHD_HTTP_OK, detail::completion_json(request.head, request.given));
+std::string all_paths() {
+  std::string list;
+  for (const known_path& each : known_paths)
+    list += (list.empty() ? "" : ", ") + std::string{each.posts ? "POST " : "GET "} + std::string{each.text};
+  return list;
 }
 
 options checked(options chosen) {
@@ -133,6 +86,8 @@ options checked(options chosen) {
   require(positive(chosen.tokens_per_second), "tokens_per_second: must be a number above 0");
   require(chosen.latency.count() >= 0, "latency: must not be negative");
   require(positive(chosen.speed), "speed: must be a number above 0; 1 is real time");
+  require(chosen.context_tokens >= 1, "context_tokens: at least 1");
+  for (const fault& each : chosen.faults) check(each);
   return chosen;
 }
 
@@ -176,7 +131,7 @@ class server::impl {
       try {
     impl& here = *static_cast<impl*>(self);
     if (*request == nullptr) {
-      *request = new exchange{here.slots_};
+      *request = new exchange{};
       return MHD_YES;
     }
     exchange& known = *static_cast<exchange*>(*request);
@@ -190,7 +145,7 @@ class server::impl {
       *size = 0;
       return MHD_YES;
     }
-    return known.ticket ? go_on(connection, known) : here.route(connection, url, method, known);
+    return known.answer ? known.answer->go_on() : here.route(connection, url, method, known);
   } catch (...) {
     return MHD_NO;  // no memory: an exception must not pass through C
   }
@@ -198,44 +153,85 @@ class server::impl {
   static void on_completed(void* /*self*/, MHD_Connection* /*connection*/, void** request,
                            MHD_RequestTerminationCode /*why*/) noexcept {
     const std::unique_ptr<exchange> known{static_cast<exchange*>(std::exchange(*request, nullptr))};
-    if (known && known->ticket) known->all_slots.leave(*known->ticket);
   }
 
-  MHD_Result route(MHD_Connection* connection, std::string_view path, std::string_view method, exchange& request) {
-    constexpr std::array paths{"/v1/chat/completions"sv, "/v1/models"sv, "/health"sv, "/stats"sv};
-    const std::string asked = std::string{method} + " " + std::string{path};
-    if (std::find(paths.begin(), paths.end(), path) == paths.end())
-      return refuse(connection, {404, asked + ": no such path; there are POST /v1/chat/completions, GET /v1/models, "
-                                              "GET /health and GET /stats"});
-    const bool is_chat = path == paths.front();
-    if (is_chat ? method != "POST" : method != "GET" && method != "HEAD") {
-      const std::string_view allowed = is_chat ? "POST" : "GET, HEAD";
-      return refuse(connection, {405, asked + ": this path knows only " + std::string{allowed}}, allowed);
+  MHD_Result route(MHD_Connection* connection, std::string_view url, std::string_view method, exchange& request) try {
+    const auto* const found = std::find_if(std::begin(known_paths), std::end(known_paths),
+                                           [&](const known_path& each) { return each.text == url; });
+    const bool known = found != std::end(known_paths);
+    if ((!known || found->is != path::health) && !has_key(connection)) return respond(connection, detail::wrong_key());
+    const std::string asked = std::string{method} + " " + std::string{url};
+    if (!known) throw api_failure{404, asked + ": no such path; there are " + all_paths()};
+    if (found->posts ? method != "POST" : method != "GET" && method != "HEAD") {
+      const std::string allowed = found->posts ? "POST" : "GET, HEAD";
+      detail::error_answer answer = detail::answer_to({405, asked + ": this path knows only " + allowed});
+      answer.headers.emplace_back(MHD_HTTP_HEADER_ALLOW, allowed);
+      return respond(connection, answer);
     }
     if (request.too_large)
-      return refuse(connection, {413, "body: larger than " + std::to_string(largest_body) + " bytes; send less"});
-    if (is_chat) return chat(connection, request);
-    if (path == "/v1/models") return respond(connection, MHD_HTTP_OK, detail::models_json());
-    if (path == "/stats") return respond(connection, MHD_HTTP_OK, detail::stats_json(snapshot()));
-    return respond(connection, MHD_HTTP_OK, R"({"status":"ok"})");
+      throw api_failure{413, "body: larger than " + std::to_string(largest_body) + " bytes; send less"};
+    switch (found->is) {
+      case path::chat: return chat(connection, request);
+      case path::embeddings: return embeddings(connection, request);
+      case path::tokenize: return respond(connection, detail::tokenize_json(request.body));
+      case path::models: return respond(connection, detail::models_json());
+      case path::props: return respond(connection, detail::props_json(options_));
+      case path::stats: return respond(connection, detail::stats_json(snapshot()));
+      case path::health: break;
+    }
+    return respond(connection, std::string{R"({"status":"ok"})"});
+  } catch (const api_failure& failure) {
+    return respond(connection, detail::answer_to(failure));
   }
 
-  MHD_Result chat(MHD_Connection* connection, exchange& request) try {
-    request.call = detail::parse_chat(std::exchange(request.body, {}));
-    if (!options_.respect_max_tokens) request.call.asked.max_tokens.reset();
-    request.given = simulate(request.call.asked, options_.seed);
+  bool has_key(MHD_Connection* connection) const {
+    if (options_.api_key.empty()) return true;
+    const char* const given = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_AUTHORIZATION);
+    return given != nullptr && given == "Bearer " + options_.api_key;
+  }
+
+  MHD_Result embeddings(MHD_Connection* connection, const exchange& request) {
+    detail::embedding_answer answer = detail::embeddings_json(request.body);
+    slots_.count_embedding(answer.tokens);
+    return respond(connection, std::move(answer.body));
+  }
+
+  MHD_Result chat(MHD_Connection* connection, exchange& request) {
+    detail::chat_call call = detail::parse_chat(std::exchange(request.body, {}), options_.slots);
+    if (!options_.respect_max_tokens) call.asked.max_tokens.reset();
+    detail::completion given = detail::complete(call, options_.seed);
+    const fault* const struck = detail::fault_for(options_.faults, ++chats_, options_.seed, call.stream);
+    const auto is = [struck](fault_kind kind) { return struck != nullptr && struck->kind == kind; };
+    if (struck != nullptr) slots_.count_fault(struck->kind);
+    if (is(fault_kind::refuse)) return MHD_NO;
+    if (is(fault_kind::reset) && !struck->after) {
+      detail::reset_connection(connection);
+      return MHD_NO;
+    }
+    if (struck != nullptr)
+      if (const auto answer = detail::answer_of(*struck, given.prompt_tokens, call.stream))
+        return respond(connection, *answer);
+    if (given.prompt_tokens > options_.context_tokens)
+      return respond(connection, detail::context_overflow(given.prompt_tokens, options_.context_tokens));
+    if (is(fault_kind::split_utf8))
+      for (detail::choice& each : given.choices) detail::add_wide_characters(each, call);
+
     const auto now = std::chrono::system_clock::now().time_since_epoch();
-    request.head = {"chatcmpl-simulated-" + std::to_string(++last_id_),
-                    std::chrono::duration_cast<std::chrono::seconds>(now).count(), request.call.include_usage};
-    request.ticket = slots_.enter(connection, request.given.prompt_tokens, request.given.completion_tokens);
-    return request.ticket ? go_on(connection, request) : MHD_NO;
-  } catch (const api_failure& failure) {
-    return refuse(connection, failure);
+    const bool usage = !is(fault_kind::no_usage);
+    detail::answer_head head{.id = "chatcmpl-simulated-" + std::to_string(++last_id_),
+                             .created = std::chrono::duration_cast<std::chrono::seconds>(now).count(),
+                             .usage = usage,
+                             .include_usage = usage && call.include_usage,
+                             .logprobs = call.logprobs,
+                             .top_logprobs = call.top_logprobs};
+    request.answer.emplace(slots_, std::move(head), std::move(given), call.stream, struck, options_.speed);
+    return request.answer->begin(connection);
   }
 
   options options_;
   slots slots_;
-  std::int64_t last_id_ = 0;  // MHD's thread alone
+  std::int64_t last_id_ = 0;  // MHD's thread alone, like the next
+  std::int64_t chats_ = 0;    // well-formed ones
   std::mutex stopping_;       // guards daemon_
   MHD_Daemon* daemon_ = nullptr;
 };

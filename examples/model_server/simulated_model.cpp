@@ -2,6 +2,7 @@
 // model_server: the forms of the answers. Each is planned in bytes, because four bytes are a token.
 #include "model_server/simulated_model.hpp"
 
+#include "model_server/hash.hpp"
 #include "model_server/prose.hpp"
 #include "model_server/reading.hpp"
 
@@ -220,27 +221,10 @@ std::string write(writer& pen, std::size_t room) {
   return main_points(pen, room);
 }
 
-// ---- seed and length ------------------------------------------------------------------------------------------------
+}  // namespace
 
-// FNV-1a (64 bits), with the length of each part before it: two messages are not one of both.
-class hash {
- public:
-  void add(std::uint64_t number) noexcept {
-    for (int byte = 0; byte < 8; ++byte, number >>= 8U) mix(static_cast<unsigned char>(number & 0xFFU));
-  }
-  void add(std::string_view text) noexcept {
-    add(std::uint64_t{text.size()});
-    for (const char c : text) mix(static_cast<unsigned char>(c));
-  }
-  [[nodiscard]] std::uint64_t value() const noexcept { return value_; }
-
- private:
-  void mix(unsigned char byte) noexcept { value_ = (value_ ^ byte) * 0x100000001B3U; }
-  std::uint64_t value_ = 0xCBF29CE484222325U;
-};
-
-std::uint64_t seed_of(const request& asked, std::uint64_t server_seed) {
-  hash sum;
+std::uint64_t seed_of(const request& asked, std::uint64_t server_seed) noexcept {
+  detail::hash sum;
   sum.add(server_seed);
   sum.add(std::uint64_t{asked.seed.has_value()});
   sum.add(static_cast<std::uint64_t>(asked.seed.value_or(0)));
@@ -249,14 +233,13 @@ std::uint64_t seed_of(const request& asked, std::uint64_t server_seed) {
     sum.add(each.role);
     sum.add(each.content);
   }
+  if (asked.choice > 0) sum.add(std::uint64_t{asked.choice});
   return sum.value();
 }
 
-}  // namespace
-
 int count_prompt_tokens(const std::vector<message>& messages) noexcept {
   int tokens = 3;
-  for (const message& each : messages) tokens += 4 + count_tokens(each.content);
+  for (const message& each : messages) tokens += 4 + count_tokens(each.content) + each.other_tokens;
   return tokens;
 }
 

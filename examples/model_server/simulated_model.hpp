@@ -13,6 +13,7 @@ namespace model_server {
 struct message {
   std::string role{};
   std::string content{};  ///< UTF-8
+  int other_tokens = 0;   ///< of images and tool calls
 };
 
 /// What of a chat completion request has an influence on the answer.
@@ -21,6 +22,7 @@ struct request {
   std::optional<std::int64_t> max_tokens{};  ///< at least 1
   double temperature = 1;
   std::optional<std::int64_t> seed{};
+  std::uint32_t choice = 0;  ///< of several answers to one request, which
 };
 
 struct answer {
@@ -35,8 +37,11 @@ struct answer {
   return static_cast<int>((text.size() + 3) / 4);
 }
 
-/// 4 + count_tokens(content) for each message, and 3.
+/// 4 + count_tokens(content) + other_tokens for each message, and 3.
 [[nodiscard]] int count_prompt_tokens(const std::vector<message>& messages) noexcept;
+
+/// A hash of both.
+[[nodiscard]] std::uint64_t seed_of(const request& asked, std::uint64_t server_seed) noexcept;
 
 /// The longest beginning of `text` (UTF-8) that has at most `max_bytes` and does not end inside a character.
 [[nodiscard]] std::string_view cut_to_bytes(std::string_view text, std::size_t max_bytes) noexcept;

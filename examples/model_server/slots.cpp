@@ -34,13 +34,18 @@ class slots::ticket {
  public:
   std::uint64_t number = 0;
   MHD_Connection* connection = nullptr;
-  int prompt_tokens = 0;
-  int completion_tokens = 0;
+  work todo{};
+  int steps = 0;  // of all of it
+  pace speed{};
   state now = state::queued;
-  bool asleep = false;  // suspended, and not yet in awake_
-  int wanted = 0;       // what to wake it for
+  bool asleep = false;   // suspended, and not yet in awake_
+  bool pausing = false;  // then asleep too, for the sake of time
+  int wanted = 0;        // what to wake it for, if it does not pause
   steady::time_point granted{};
-  steady::time_point due{};  // its place in deadlines_
+  steady::time_point due{};      // its place in deadlines_
+  steady::time_point resumes{};  // its place in pauses_
+
+  [[nodiscard]] int slots_needed() const noexcept { return static_cast<int>(todo.choices.size()); }
 };
 
 descriptor::~descriptor() {
@@ -74,11 +79,12 @@ slots::slots(int count, pace speed)
 
 slots::~slots() { stop(); }
 
-std::shared_ptr<slots::ticket> slots::enter(MHD_Connection* connection, int prompt_tokens, int completion_tokens) {
+std::shared_ptr<slots::ticket> slots::enter(MHD_Connection* connection, work todo) {
   auto entered = std::make_shared<ticket>();
   entered->connection = connection;
-  entered->prompt_tokens = prompt_tokens;
-  entered->completion_tokens = completion_tokens;
+  entered->todo = std::move(todo);
+  entered->steps = entered->todo.steps();
+  entered->speed = {pace_.latency + entered->todo.more_latency, pace_.per_token};
   std::scoped_lock lock{mutex_};
   if (stopping_) return nullptr;
   entered->number = ++last_number_;
@@ -94,13 +100,31 @@ std::shared_ptr<slots::ticket> slots::enter(MHD_Connection* connection, int prom
 int slots::await(ticket& waiting, int wanted) {
   std::scoped_lock lock{mutex_};
   if (waiting.now == state::over) return over;
-  const int tokens = generated(waiting, steady::now());
-  if (tokens >= wanted) return tokens;
+  const int steps = generated(waiting, steady::now());
+  if (steps >= wanted) return steps;
   MHD_suspend_connection(waiting.connection);
   waiting.asleep = true;
   waiting.wanted = wanted;
   if (waiting.now == state::generating) schedule(waiting);
   return suspended;
+}
+
+int slots::pause(ticket& pausing, steady::duration time) {
+  std::scoped_lock lock{mutex_};
+  if (pausing.now == state::over) return over;
+  MHD_suspend_connection(pausing.connection);
+  pausing.asleep = pausing.pausing = true;
+  pausing.resumes = steady::now() + time;
+  pauses_.emplace(pausing.resumes, pausing.number);
+  arm();
+  return suspended;
+}
+
+void slots::abandon(ticket& broken) {
+  std::scoped_lock lock{mutex_};
+  if (broken.now != state::generating) return;
+  charge(broken, generated(broken, steady::now()));
+  free_slot(broken, state::over);
 }
 
 void slots::leave(ticket& leaving) {
@@ -111,13 +135,24 @@ void slots::leave(ticket& leaving) {
   tickets_.erase(leaving.number);
 }
 
+void slots::count_fault(fault_kind kind) {
+  std::scoped_lock lock{mutex_};
+  counted_.faults += 1;
+  counted_.faults_by_kind[static_cast<std::size_t>(kind)] += 1;
+}
+
+void slots::count_embedding(int tokens) {
+  std::scoped_lock lock{mutex_};
+  counted_.embedding_tokens += tokens;
+}
+
 stats slots::snapshot() const {
   std::scoped_lock lock{mutex_};
   stats result = counted_;
   result.total_tokens = result.prompt_tokens + result.completion_tokens;
-  result.slots_busy = static_cast<int>(deadlines_.size());
+  result.slots_busy = busy_;
   result.waiting = static_cast<int>(queue_.size());
-  result.in_flight = result.slots_busy + result.waiting;
+  result.in_flight = static_cast<int>(deadlines_.size()) + result.waiting;
   return result;
 }
 
@@ -128,6 +163,8 @@ void slots::stop() {
     stopping_ = true;
     queue_.clear();
     deadlines_.clear();
+    pauses_.clear();
+    busy_ = 0;
     for (const auto& [number, each] : tickets_) {
       if (each->now != state::finished) each->now = state::over;
       if (std::exchange(each->asleep, false)) sleeping.push_back(each->connection);
@@ -158,9 +195,10 @@ void slots::run() {
       const auto now = steady::now();
       while (!deadlines_.empty() && deadlines_.begin()->first <= now)
         reach_deadline(*tickets_.at(deadlines_.begin()->second));
+      while (!pauses_.empty() && pauses_.begin()->first <= now) wake(*tickets_.at(pauses_.begin()->second));
+      to_resume.swap(awake_);
       arm();
       stopped = stopping_;
-      to_resume.swap(awake_);
     }
     // Suspended connections stay where they are until somebody resumes them, and nobody else does.
     for (MHD_Connection* const connection : to_resume) MHD_resume_connection(connection);
@@ -171,68 +209,88 @@ void slots::run() {
 // ---- under the lock -------------------------------------------------------------------------------------------------
 
 void slots::grant() {
-  while (!queue_.empty() && deadlines_.size() < static_cast<std::size_t>(count_)) {
+  while (!queue_.empty()) {
     ticket& next = *queue_.begin()->second;
+    if (busy_ + next.slots_needed() > count_) break;  // those behind it wait too: first come, first served
+    busy_ += next.slots_needed();
     queue_.erase(queue_.begin());
     next.now = state::generating;
     next.granted = steady::now();
+    if (next.wanted == 0) wake(next);  // its headers leave now
     schedule(next);
   }
   arm();
 }
 
-// The next thing to do for one in a slot: wake its connection, or free the slot.
+// The next thing to do for one in a slot: wake its connection, or free the slot. Never, if it comes no further.
 void slots::schedule(ticket& generating) {
   deadlines_.erase({generating.due, generating.number});
-  const int tokens = generating.asleep ? generating.wanted : generating.completion_tokens;
-  generating.due = generating.granted + pace_.until(std::min(tokens, generating.completion_tokens));
+  const int wanted = generating.asleep && !generating.pausing ? generating.wanted : generating.steps;
+  const int steps = std::min(wanted, generating.steps);
+  generating.due = steps > generating.todo.breaks_at ? steady::time_point::max()
+                                                     : generating.granted + generating.speed.until(steps);
   deadlines_.emplace(generating.due, generating.number);
   arm();
 }
 
 void slots::reach_deadline(ticket& generating) {
   const auto now = steady::now();
-  if (generating.granted + pace_.until(generating.completion_tokens) <= now) {
+  const bool ends = generating.steps <= generating.todo.breaks_at;
+  if (ends && generating.granted + generating.speed.until(generating.steps) <= now) {
     counted_.requests += 1;
-    counted_.prompt_tokens += generating.prompt_tokens;
-    counted_.completion_tokens += generating.completion_tokens;
-    wake(generating);
+    charge(generating, generating.steps);
+    if (!generating.pausing) wake(generating);
     free_slot(generating, state::finished);
     return;
   }
-  if (generating.wanted <= generated(generating, now)) wake(generating);
+  if (!generating.pausing && generating.wanted <= generated(generating, now)) wake(generating);
   schedule(generating);
 }
 
 void slots::lose_client(ticket& gone) {
-  if (gone.now != state::queued && gone.now != state::generating) return;
+  if (gone.now == state::over) return;
+  if (gone.now == state::finished) {
+    if (!gone.pausing) return;  // MHD notices
+    gone.now = state::over;
+    wake(gone);
+    arm();
+    return;
+  }
   counted_.cancelled += 1;
   wake(gone);  // so that MHD closes it
   if (gone.now == state::queued) {
     queue_.erase(gone.number);
     gone.now = state::over;
+    grant();  // the next may need fewer slots
     return;
   }
-  counted_.prompt_tokens += gone.prompt_tokens;
-  counted_.completion_tokens += std::max(0, generated(gone, steady::now()));
+  charge(gone, generated(gone, steady::now()));
   free_slot(gone, state::over);
+}
+
+void slots::charge(const ticket& ended, int steps) {
+  counted_.prompt_tokens += ended.todo.prompt_tokens;
+  counted_.completion_tokens += ended.todo.tokens(steps);
 }
 
 void slots::free_slot(ticket& owner, state next) {
   owner.now = next;
   deadlines_.erase({owner.due, owner.number});
+  busy_ -= owner.slots_needed();
   grant();
 }
 
 void slots::wake(ticket& sleeping) {
+  if (std::exchange(sleeping.pausing, false)) pauses_.erase({sleeping.resumes, sleeping.number});
   if (std::exchange(sleeping.asleep, false)) awake_.push_back(sleeping.connection);
 }
 
 void slots::arm() {
   const auto now_already = steady::time_point{std::chrono::nanoseconds{1}};
-  const auto next = stopping_            ? now_already
-                    : deadlines_.empty() ? steady::time_point::max()
-                                         : deadlines_.begin()->first;
+  auto next = steady::time_point::max();
+  if (!deadlines_.empty()) next = deadlines_.begin()->first;
+  if (!pauses_.empty()) next = std::min(next, pauses_.begin()->first);
+  if (stopping_ || !awake_.empty()) next = now_already;
   if (next == armed_) return;
   armed_ = next;
   itimerspec when{};  // all zero: never
@@ -257,10 +315,10 @@ void slots::watch(ticket& entered) {
 
 int slots::generated(const ticket& asked, steady::time_point now) const {
   switch (asked.now) {
-    case state::finished: return asked.completion_tokens;
+    case state::finished: return asked.steps;
     case state::generating:
-      // The last token counts when the deadline was reached, so that what is told and what is counted agree.
-      return pace_.after(now - asked.granted, asked.completion_tokens - 1);
+      // The last step counts when the deadline was reached, so that what is told and what is counted agree.
+      return std::max(0, asked.speed.after(now - asked.granted, std::min(asked.steps - 1, asked.todo.breaks_at)));
     case state::queued:
     case state::over: break;
   }

@@ -5,11 +5,14 @@
 
 #include "model_server/model_server.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
+#include <limits>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <numeric>
 #include <set>
 #include <thread>
 #include <utility>
@@ -46,8 +49,26 @@ struct pace {
   [[nodiscard]] int after(steady::duration elapsed, int all) const noexcept;
 };
 
+/// What a request has to be generated for it.
+struct work {
+  static constexpr int never = std::numeric_limits<int>::max();
+
+  int prompt_tokens = 0;
+  std::vector<int> choices{};  ///< the tokens of each; they are generated side by side, each in a slot of its own
+  int breaks_at = never;       ///< a step (a token of each choice) after which nothing comes any more
+  std::chrono::duration<double> more_latency{};
+
+  /// Until the longest choice is complete.
+  [[nodiscard]] int steps() const noexcept { return *std::max_element(choices.begin(), choices.end()); }
+  /// Generated after so many steps.
+  [[nodiscard]] int tokens(int steps) const noexcept {
+    return std::accumulate(choices.begin(), choices.end(), 0,
+                           [steps](int sum, int all) { return sum + std::min(steps, all); });
+  }
+};
+
 /// The slots, and the queue before them.
-/// Threads:  enter(), await() and leave() on MHD's thread, the others on any.
+/// Threads:  enter(), await(), pause(), abandon() and leave() on MHD's thread, the others on any.
 /// Lifetime: stop() before MHD's daemon stops: it must not meet a suspended connection.
 /// Locks:    MHD's own lock is taken under ours (suspend), never the other way round: MHD calls us without it.
 class slots {
@@ -58,18 +79,26 @@ class slots {
   slots(slots&&) = delete;  // its thread points here
   ~slots();
 
-  /// Queues a request that has been read. Null after stop().
-  [[nodiscard]] std::shared_ptr<ticket> enter(MHD_Connection* connection, int prompt_tokens, int completion_tokens);
+  /// Queues a request that has been read; it has 1 to `count` choices. Null after stop().
+  [[nodiscard]] std::shared_ptr<ticket> enter(MHD_Connection* connection, work todo);
 
   static constexpr int suspended = -1;
   static constexpr int over = -2;
-  /// The tokens generated so far, if they are `wanted` or more: all of them only when the slot is free again. Else the
-  /// connection is suspended until they are. Over: the client is gone, or the server stops.
+  /// The steps generated so far, if they are `wanted` or more: 0 as soon as it is in a slot, all of them only when the
+  /// slot is free again. Else the connection is suspended until they are. Over: the client is gone, or the server stops.
   [[nodiscard]] int await(ticket& waiting, int wanted);
+
+  /// Suspends the connection for a while, whatever is generated meanwhile. Over: as above; then it is not suspended.
+  [[nodiscard]] int pause(ticket& pausing, steady::duration time);
+
+  /// A fault ends the request: what was generated is counted, but it is neither answered nor cancelled.
+  void abandon(ticket& broken);
 
   /// MHD is done with the request, for whatever reason. Before its generation has ended: the client went away.
   void leave(ticket& leaving);
 
+  void count_fault(fault_kind kind);
+  void count_embedding(int tokens);
   [[nodiscard]] stats snapshot() const;
   void stop();
 
@@ -82,6 +111,7 @@ class slots {
   void schedule(ticket& generating);
   void reach_deadline(ticket& generating);
   void lose_client(ticket& gone);
+  void charge(const ticket& ended, int steps);
   void free_slot(ticket& owner, state next);
   void wake(ticket& sleeping);
   void arm();
@@ -99,6 +129,8 @@ class slots {
   std::map<std::uint64_t, std::shared_ptr<ticket>> tickets_;  // by number: events may outlive their ticket
   std::map<std::uint64_t, ticket*> queue_;                    // invariant: exactly those whose state is queued
   std::set<deadline> deadlines_;                              // invariant: one for each that is generating
+  int busy_ = 0;                                              // slots of those
+  std::set<deadline> pauses_;                                 // invariant: one for each that pauses
   steady::time_point armed_ = steady::time_point::max();
   std::vector<MHD_Connection*> awake_;  // to be resumed by our thread, without the lock
   stats counted_;                       // but for what snapshot() adds
