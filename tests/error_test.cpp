@@ -11,6 +11,7 @@
 #include <type_traits>
 
 using felix::errc;
+using felix::error_kind;
 using felix::request_cost;
 
 static_assert(std::is_base_of_v<std::runtime_error, felix::error>);
@@ -124,4 +125,72 @@ TEST_CASE("api_error: a server that fails may have worked, one that refuses has 
                                                     {504, request_cost::unknown}}));
   CAPTURE(status);
   CHECK(felix::api_error("refused", {.status = status}).cost() == cost);
+}
+
+TEST_CASE("error: the kind, where no more is known than the code, and where it is", "[core][error]") {
+  CHECK(felix::error{errc::invalid_option, "x"}.kind() == error_kind::other);
+  CHECK(felix::error{errc::io, "x"}.kind() == error_kind::other);
+  CHECK(felix::error{errc::budget_exceeded, "x"}.kind() == error_kind::other);
+  CHECK(felix::error{errc::protocol, "x", request_cost::unknown}.kind() == error_kind::protocol_error);
+  CHECK(felix::error{errc::bad_status, "x"}.kind() == error_kind::server_error);
+  CHECK(felix::error{errc::protocol, "x", request_cost::unknown, error_kind::truncated_stream}.kind() ==
+        error_kind::truncated_stream);
+  CHECK(felix::error{std::make_error_code(std::errc::permission_denied), "x"}.kind() == error_kind::other);
+  CHECK(felix::cancelled{"x"}.kind() == error_kind::cancelled);
+  CHECK(felix::deadlock_error{"x"}.kind() == error_kind::other);
+  CHECK(felix::timed_out{"x"}.kind() == error_kind::timeout_total);
+  CHECK(felix::timed_out{"x", request_cost::none, error_kind::timeout_connect}.kind() == error_kind::timeout_connect);
+  CHECK(felix::transport_error{"x", 56}.kind() == error_kind::transport_reset);
+}
+
+TEST_CASE("error: the kind decides what an attempt may have cost", "[core][error]") {
+  CHECK(felix::timed_out{"x", error_kind::timeout_connect}.cost() == request_cost::none);
+  CHECK(felix::timed_out{"x", error_kind::timeout_first_byte}.cost() == request_cost::unknown);
+  CHECK(felix::timed_out{"x", error_kind::timeout_first_token}.cost() == request_cost::unknown);
+  CHECK(felix::timed_out{"x", error_kind::timeout_idle}.cost() == request_cost::unknown);
+  CHECK(felix::timed_out{"x", error_kind::timeout_total}.kind() == error_kind::timeout_total);
+  for (const auto kind : {error_kind::transport_refused, error_kind::transport_dns, error_kind::transport_tls}) {
+    const felix::transport_error failure{"x", 7, kind};
+    CHECK(failure.kind() == kind);
+    CHECK(failure.native_code() == 7);
+    CHECK(failure.cost() == request_cost::none);
+  }
+  for (const auto kind : {error_kind::transport_stale, error_kind::transport_reset, error_kind::truncated_stream})
+    CHECK(felix::transport_error{"x", 56, kind}.cost() == request_cost::unknown);
+  for (const auto kind :
+       {error_kind::redirect, error_kind::content_filtered, error_kind::context_overflow, error_kind::authentication,
+        error_kind::permission, error_kind::quota_exhausted, error_kind::model_loading, error_kind::model_unknown,
+        error_kind::not_found, error_kind::rate_limited, error_kind::bad_request, error_kind::overloaded}) {
+    CAPTURE(to_string(kind));
+    CHECK(felix::request_cost_of(kind) == request_cost::none);
+  }
+  CHECK(felix::request_cost_of(error_kind::server_error) == request_cost::unknown);
+  CHECK(felix::request_cost_of(error_kind::protocol_error) == request_cost::unknown);
+}
+
+TEST_CASE("api_error: its kind is the one it is given, else that of its status", "[core][error]") {
+  CHECK(felix::api_error("x", {.status = 401}).kind() == error_kind::authentication);
+  CHECK(felix::api_error("x", {.status = 503}).kind() == error_kind::overloaded);
+  const felix::api_error overflow{"x",
+                                  {.status = 500,
+                                   .kind = error_kind::context_overflow,
+                                   .request_id = "req-1",
+                                   .param = "messages",
+                                   .should_retry = false,
+                                   .prompt_tokens = 1403,
+                                   .context_tokens = 512}};
+  CHECK(overflow.kind() == error_kind::context_overflow);
+  CHECK(overflow.cost() == request_cost::none);  // a 500, but it did not run
+  CHECK(overflow.code() == errc::bad_status);
+  CHECK(overflow.request_id() == "req-1");
+  CHECK(overflow.param() == "messages");
+  CHECK(overflow.should_retry() == false);
+  CHECK(overflow.prompt_tokens() == 1403);
+  CHECK(overflow.context_tokens() == 512);
+  CHECK_FALSE(felix::api_error("x", {.status = 400}).should_retry());
+  CHECK_FALSE(felix::api_error("x", {.status = 400}).prompt_tokens());
+  CHECK_FALSE(felix::api_error("x", {.status = 400}).context_tokens());
+  CHECK(felix::api_error("x", {.status = 409}).cost() == request_cost::none);  // kind server_error, and still a 4xx
+  CHECK(felix::api_error("x", {.status = 200, .kind = error_kind::server_error}).cost() == request_cost::unknown);
+  CHECK(felix::api_error("x", {.status = 429}, request_cost::unknown).cost() == request_cost::unknown);
 }

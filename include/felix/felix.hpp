@@ -61,6 +61,7 @@
 #include <felix/llm/limited.hpp>
 #include <felix/llm/model.hpp>
 #include <felix/llm/openai_model.hpp>
+#include <felix/llm/retry_hint.hpp>
 #include <felix/llm/retry_policy.hpp>
 #include <felix/llm/retrying.hpp>
 #include <felix/llm/scripted_model.hpp>

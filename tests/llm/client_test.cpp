@@ -4,12 +4,15 @@
 #include <felix/async/as_result.hpp>
 #include <felix/async/nursery.hpp>
 #include <felix/async/when_all.hpp>
+#include <felix/net/io_thread.hpp>
 #include "model_server/model_server.hpp"
 #include "support/catch.hpp"
 #include "support/fault_server.hpp"
 
 #include <atomic>
 #include <chrono>
+#include <future>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -24,7 +27,7 @@ using ending = felix::test::reply::ending;
 TEST_CASE("client: statistics are one snapshot, and print", "[llm][client]") {
   std::atomic<int> calls{0};
   fault_server server{[&](const felix::test::request&) {
-    return ++calls == 3 ? felix::test::http(500, "{}") : felix::test::chat("ok", 10, 5);
+    return ++calls == 3 ? felix::test::http(400, "{}") : felix::test::chat("ok", 10, 5);
   }};
   felix::event_loop loop;
   std::vector<std::string> log;
@@ -44,7 +47,7 @@ TEST_CASE("client: statistics are one snapshot, and print", "[llm][client]") {
   CHECK_THAT(fmt::format("{}", stats), ContainsSubstring("3 requests, 1 failed, 0 retried, 0 in flight, 30 tokens"));
   REQUIRE(log.size() == 3);
   CHECK_THAT(log[0], ContainsSubstring("15 tokens"));
-  CHECK_THAT(log[2], ContainsSubstring("500"));
+  CHECK_THAT(log[2], ContainsSubstring("400"));
   for (const auto& line : log) CHECK_THAT(line, !ContainsSubstring("sk-hidden"));
 }
 
@@ -148,4 +151,108 @@ TEST_CASE("client: models are listed beside a full limit", "[llm][client]") {
   felix::event_loop loop;
   felix::client llm{loop, {.base_url = server.url()}};
   CHECK(loop.run(llm.models()).at(0).id == "felix-simulated");
+}
+
+TEST_CASE("client: what may pass is asked again, and told", "[llm][client]") {
+  std::atomic<int> calls{0};
+  fault_server server{[&](const felix::test::request&) {
+    return ++calls == 1 ? felix::test::http(503, R"({"error":{"message":"busy"}})") : felix::test::chat("ok");
+  }};
+  felix::event_loop loop;
+  std::vector<std::string> log;
+  felix::client llm{loop, {.base_url = server.url(), .retry = {.base = 1ms}, .log = [&](const felix::log_line& l) {
+                             log.push_back(l.text);
+                           }}};
+  CHECK(loop.run(llm.complete(chat_request{}.user("x"))).text() == "ok");
+  CHECK(llm.usage_stats().retries.retries == 1);
+  REQUIRE(log.size() == 2);
+  CHECK_THAT(log[0], ContainsSubstring("again in") && ContainsSubstring("busy"));
+  felix::client never{loop, {.base_url = server.url(), .retry = {.attempts = 1}}};
+  calls = 0;
+  CHECK_THROWS_AS(loop.run(never.complete(chat_request{}.user("x"))), felix::api_error);
+}
+
+namespace {
+
+felix::task<std::string> read_some(felix::chat_stream& stream, int most) {
+  std::string text;
+  for (int i = 0; i < most; ++i) {
+    const auto delta = co_await stream.next();
+    if (!delta) break;
+    text += delta->text();
+  }
+  co_return text;
+}
+
+}  // namespace
+
+TEST_CASE("client: streams hold a slot and are counted, those that are left too", "[llm][client]") {
+  model_server::server server{{.speed = 100}};
+  felix::event_loop loop;
+  felix::client llm{loop, {.base_url = server.url(), .max_concurrent_requests = 1}};
+  const auto ask = chat_request{}.user("A long story").max_tokens(60);
+  auto whole = llm.stream(ask);
+  CHECK_FALSE(loop.run(read_some(whole, 1'000)).empty());
+  CHECK(llm.usage_stats().slots.in_use == 0);
+  {
+    auto left = llm.stream(ask);
+    CHECK_FALSE(loop.run(read_some(left, 2)).empty());
+    CHECK(llm.usage_stats().slots.in_use == 1);
+    CHECK(llm.usage_stats().in_flight == 1);
+  }
+  const auto stats = llm.usage_stats();
+  CHECK(stats.slots.in_use == 0);
+  CHECK(stats.in_flight == 0);
+  CHECK(stats.requests == 2);
+  CHECK(stats.left == 1);
+  CHECK(stats.failed == 0);
+  CHECK(stats.first_tokens.count() == 2);
+  CHECK(stats.answers.count() == 1);
+  CHECK(stats.tokens.estimated);  // of the one that was left
+  CHECK(stats.tokens.completion_tokens > whole.response().usage().completion_tokens);
+}
+
+TEST_CASE("client: destroyed with work in flight, it stops it and waits for it", "[llm][client]") {
+  fault_server server{
+      [](const felix::test::request&) { return felix::test::reply{.head_and_body = "", .end = ending::hang}; }};
+  felix::event_loop loop;
+  int cancelled = 0;
+  const auto count = [&](const felix::result<felix::chat_response>& got) {
+    try {
+      static_cast<void>(got.value());
+    } catch (const felix::cancelled&) {
+      ++cancelled;
+    }
+  };
+  {
+    felix::client llm{loop, {.base_url = server.url(), .max_concurrent_requests = 2}};
+    for (int i = 0; i < 3; ++i) loop.spawn(llm.complete(chat_request{}.user("x")), count);
+    while (server.requests().size() < 2) loop.poll();
+  }
+  CHECK(cancelled == 3);
+  CHECK(loop.reactor().running() == 0);
+  CHECK(server.wait_until([](auto& s) { return s.open_connections() == 0; }));
+}
+
+TEST_CASE("client: destroyed by another thread than its loop's", "[llm][client]") {
+  fault_server server{
+      [](const felix::test::request&) { return felix::test::reply{.head_and_body = "", .end = ending::hang}; }};
+  felix::io_thread io;
+  std::future<felix::chat_response> waiting;
+  {
+    felix::client llm{io, {.base_url = server.url()}};
+    waiting = io.spawn(llm.complete(chat_request{}.user("x")));
+    CHECK(server.wait_until([](auto& s) { return s.requests().size() == 1; }));
+  }
+  CHECK_THROWS_AS(waiting.get(), felix::cancelled);
+}
+
+TEST_CASE("client: a stream that outlives its client ends with cancelled", "[llm][client]") {
+  model_server::server server{{.tokens_per_second = 50, .latency = 1ms}};
+  felix::event_loop loop;
+  std::optional<felix::client> llm{std::in_place, loop, felix::client_options{.base_url = server.url()}};
+  auto stream = llm->stream(chat_request{}.user("A long story").max_tokens(1'000));
+  CHECK_FALSE(loop.run(read_some(stream, 2)).empty());
+  llm.reset();
+  CHECK_THROWS_AS(loop.run(read_some(stream, 1'000)), felix::cancelled);
 }

@@ -6,12 +6,13 @@
 #include <felix/llm/chat_response.hpp>
 #include <felix/llm/detail/answer_reader.hpp>
 #include <felix/llm/detail/base64.hpp>
+#include <felix/llm/detail/error_reader.hpp>
 #include <felix/llm/detail/json_element.hpp>
+#include <felix/llm/retry_hint.hpp>
 
 #include <fmt/format.h>
 
 #include <bit>
-#include <charconv>
 #include <chrono>
 #include <cmath>
 #include <cstddef>
@@ -156,57 +157,36 @@ namespace codec {
 }
 
 /// The error in an answer that is not a 2xx, in any of the shapes that servers use: an object or a string in `error`,
-/// `message` or `detail` at the top, HTML or plain text.
-[[nodiscard]] inline api_error decode_error(int status, std::string_view body, std::string_view from,
-                                            std::optional<std::chrono::milliseconds> retry_after = {}) {
-  api_error::details details{.status = status, .body_excerpt = detail::excerpt(body), .retry_after = retry_after};
-  std::string said;
-  simdjson::dom::parser parser;
-  detail::element root;
-  if (!body.empty() && parser.parse(body.data(), body.size()).get(root) == simdjson::SUCCESS) {
-    const auto inner = detail::member(root, "error");
-    std::string_view text;
-    if (inner && inner->get(text) == simdjson::SUCCESS) {
-      said = detail::excerpt(text);
-    } else {
-      const detail::element holder = inner ? *inner : root;
-      said = detail::excerpt(detail::string_of(holder, "message"));
-      if (said.empty()) said = detail::excerpt(detail::string_of(holder, "detail"));
-      details.type = detail::excerpt(detail::string_of(holder, "type"));
-      details.code = detail::excerpt(detail::string_of(holder, "code"));
-      if (details.code.empty()) {
-        if (const auto number = detail::count_of(holder, "code")) details.code = std::to_string(*number);
-      }
-    }
-  }
-  if (said.empty()) said = details.body_excerpt.empty() ? "(no message)" : details.body_excerpt.substr(0, 200);
-
-  const auto advice = [&]() -> std::string_view {
-    if (status >= 300 && status < 400)
-      return "redirects are not followed; use the address that it points to as base_url";
-    if (status == 400 || status == 413 || status == 422) return "the server did not accept the request";
-    if (status == 401) return "check the API key";
-    if (status == 403) return "the key may not do this";
-    if (status == 404) return "check base_url (it ends in /v1 for most servers) and the model's name";
-    if (status == 429) return "too many requests or tokens; lower max_concurrent_requests or wait";
-    if (status == 503) return "the server is overloaded or still loading its model; try again later";
-    if (status >= 500) return "the server failed; see its log";
-    return "see the server's documentation";
-  }();
-  return {fmt::format("{} answered {}: {}; {}", from, status, said, advice), std::move(details)};
+/// `message` or `detail` at the top, HTML or plain text. `from` names the server; `headers` are the answer's
+/// (http_response is one); `key` and what looks like one is shown nowhere; `now` is for a Retry-After that is a date.
+template <header_source Headers = no_headers>
+[[nodiscard]] api_error decode_error(int status, std::string_view body, std::string_view from,
+                                     const Headers& headers = {}, std::string_view key = {},
+                                     std::chrono::system_clock::time_point now = std::chrono::system_clock::now()) {
+  api_error::details details{.status = status,
+                             .retry_after = retry_hint(status, headers, now),
+                             .request_id = detail::request_id_of(headers, key),
+                             .should_retry = should_retry(headers)};
+  auto sent = detail::sent_by(body, key, details);
+  return detail::made_error(felix::detail::error_place::answer, fmt::format("{} answered {}", from, status),
+                            std::move(sent), std::move(details));
 }
 
-/// The error in an event of a stream whose status was 200.
-[[nodiscard]] inline api_error decode_stream_error(std::string_view data, std::string_view from) {
-  return decode_error(500, data, from);
-}
+/// Whether a token had come.
+enum class stream_position : unsigned char { before_the_first_token, after_it };
 
-/// Retry-After as a number of seconds (RFC 9110 §10.2.3); anything else counts as not sent.
-[[nodiscard]] inline std::optional<std::chrono::milliseconds> decode_retry_after(std::string_view value) noexcept {
-  double seconds = 0;
-  const auto [end, failed] = std::from_chars(value.data(), value.data() + value.size(), seconds);
-  if (failed != std::errc{} || end != value.data() + value.size() || !(seconds > 0 && seconds <= 86'400)) return {};
-  return std::chrono::milliseconds{static_cast<std::int64_t>(seconds * 1000)};
+/// The error in an event of a stream that began with 200; `json` is its data, in any of the shapes of decode_error.
+/// After the first token what might pass by itself is a truncated_stream, and nothing is free.
+template <header_source Headers = no_headers>
+[[nodiscard]] api_error decode_stream_error(std::string_view json, std::string_view from, stream_position position,
+                                            const Headers& headers = {}, std::string_view key = {}) {
+  api_error::details details{.status = 200, .request_id = detail::request_id_of(headers, key)};
+  auto sent = detail::sent_by(json, key, details);
+  if (const int named = felix::detail::status_of_event({}, sent.code); named != 0) details.status = named;
+  return detail::made_error(position == stream_position::after_it ? felix::detail::error_place::later_event
+                                                                  : felix::detail::error_place::first_event,
+                            fmt::format("{} ended its stream with an error", from), std::move(sent),
+                            std::move(details));
 }
 
 }  // namespace codec

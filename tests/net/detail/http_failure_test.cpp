@@ -67,27 +67,25 @@ TEST_CASE("http_failure: what libcurl says, and its detail", "[net][http_failure
   CHECK_THROWS_WITH(why(CURLE_OPERATION_TIMEDOUT), ContainsSubstring("1 ms") && ContainsSubstring("timeouts.connect"));
 }
 
-TEST_CASE("http_failure: libcurl's outcomes by kind", "[net][http_failure]") {
-  using felix::error_kind;
-  using felix::detail::kind_of;
-  CHECK(kind_of(CURLE_COULDNT_CONNECT, false, false) == error_kind::transport_refused);
-  CHECK(kind_of(CURLE_COULDNT_RESOLVE_HOST, false, false) == error_kind::transport_dns);
-  CHECK(kind_of(CURLE_PEER_FAILED_VERIFICATION, false, false) == error_kind::transport_tls);
-  CHECK(kind_of(CURLE_SSL_CONNECT_ERROR, false, false) == error_kind::transport_tls);
-  for (const CURLcode lost : {CURLE_GOT_NOTHING, CURLE_SEND_ERROR, CURLE_RECV_ERROR, CURLE_HTTP2_STREAM}) {
-    CHECK(kind_of(lost, true, false) == error_kind::transport_stale);
-    CHECK(kind_of(lost, false, false) == error_kind::transport_reset);
-    CHECK(kind_of(lost, false, true) == error_kind::truncated_stream);
-  }
-  CHECK(kind_of(CURLE_PARTIAL_FILE, false, true) == error_kind::truncated_stream);
-  CHECK(kind_of(CURLE_UNSUPPORTED_PROTOCOL, false, false) == error_kind::protocol_error);
-  CHECK(kind_of(CURLE_WEIRD_SERVER_REPLY, false, true) == error_kind::protocol_error);
-}
-
 TEST_CASE("http_failure: each limit has its kind", "[net][http_failure]") {
   using felix::error_kind;
   CHECK(thrown<felix::timed_out>(http_failure::late_between).kind() == error_kind::timeout_idle);
   CHECK(thrown<felix::timed_out>(http_failure::late_first_byte).kind() == error_kind::timeout_first_byte);
   CHECK(thrown<felix::timed_out>(http_failure::late_first_token).kind() == error_kind::timeout_first_token);
   CHECK(thrown<felix::timed_out>(http_failure::late_total).kind() == error_kind::timeout_total);
+}
+
+TEST_CASE("http_failure: libcurl's outcome has its kind, by what was known of the connection", "[net][http_failure]") {
+  const felix::detail::easy_handle easy;
+  const auto kind = [&](CURLcode outcome, bool reused, bool any_byte) {
+    try {
+      felix::detail::throw_curl_failure(outcome, "", request(), easy, reused, any_byte);
+    } catch (const felix::error& failure) {
+      return failure.kind();
+    }
+  };
+  CHECK(kind(CURLE_GOT_NOTHING, true, false) == felix::error_kind::transport_stale);
+  CHECK(kind(CURLE_GOT_NOTHING, false, false) == felix::error_kind::transport_reset);
+  CHECK(kind(CURLE_RECV_ERROR, false, true) == felix::error_kind::truncated_stream);
+  CHECK(kind(CURLE_OPERATION_TIMEDOUT, false, false) == felix::error_kind::timeout_connect);
 }

@@ -39,7 +39,7 @@ class answer_stream {
       : server_{server},
         exchange_{server.http().open(std::move(request))},
         whole_{std::move(whole)},
-        chunks_{whole_->response(), server.url().origin()},
+        chunks_{whole_->response(), server.url().origin(), server.options().api_key.reveal()},
         prompt_bytes_{prompt_bytes} {
     whole_->response().finish_reason(finish_reason::other);
   }
@@ -103,8 +103,7 @@ class answer_stream {
         is_done_ = true;
         continue;
       }
-      if (event->type == "error")
-        throw codec::decode_stream_error(server_.without_key(std::string{event->data}), from());
+      if (event->type == "error") throw chunks_.failure(event->data);
       if (event->data.empty()) continue;
       auto& deltas = chunks_.read(event->data, true);
       if (deltas.empty()) continue;

@@ -24,7 +24,9 @@ namespace codec {
 /// See: OpenAI's chat.completion.chunk; what other servers do differently is noted where it is handled.
 class chunk_reader {
  public:
-  chunk_reader(chat_response& into, std::string_view from) : into_{into}, from_{from} {}
+  /// `from` names the server, and `key` is shown nowhere; both outlive the reader.
+  chunk_reader(chat_response& into, std::string_view from, std::string_view key = {})
+      : into_{into}, from_{from}, key_{key} {}
 
   /// What was new in `data`, one delta a choice; empty ones are left out. Valid until the next read(). `padded`: 64 bytes
   /// behind `data` can be read.
@@ -34,7 +36,7 @@ class chunk_reader {
     detail::element root;
     if (parser_.parse(data.data(), data.size(), !padded).get(root) != simdjson::SUCCESS)
       throw detail::not_an_answer(from_, "an event that is no JSON", data);
-    if (is_error(root)) throw decode_stream_error(data, from_);
+    if (is_error(root)) throw failure(data);
     if (into_.model().empty()) into_.model(detail::string_of(root, "model"));
     if (into_.id().empty()) into_.id(detail::string_of(root, "id"));
     if (const auto choices = detail::array_of(root, "choices")) {
@@ -56,6 +58,12 @@ class chunk_reader {
     finished_.assign(into_.choices().size(), true);
     usage_ = into_.usage();
     return deltas_;
+  }
+
+  /// The failure that the data of an event tells of.
+  [[nodiscard]] api_error failure(std::string_view data) const {
+    const auto position = contents_ == 0 ? stream_position::before_the_first_token : stream_position::after_it;
+    return decode_stream_error(data, from_, position, no_headers{}, key_);
   }
 
   /// Whether each choice that has begun has said why it ended.
@@ -88,7 +96,7 @@ class chunk_reader {
     if (const auto message = detail::member(sent, "delta")) read_delta(*message, choice, at, data);
     const std::string_view reason = detail::view_of(sent, "finish_reason");
     if (reason.empty()) return;
-    if (reason == "error") throw decode_stream_error(data, from_);  // OpenRouter
+    if (reason == "error") throw failure(data);  // OpenRouter
     choice.finish_reason = detail::finish_reason_of(reason);
     finished_[at] = true;
   }
@@ -145,6 +153,7 @@ class chunk_reader {
 
   chat_response& into_;
   std::string_view from_;
+  std::string_view key_;
   simdjson::dom::parser parser_;
   std::vector<chat_delta> deltas_;
   std::vector<bool> finished_;  // by choice

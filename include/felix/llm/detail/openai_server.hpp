@@ -70,8 +70,7 @@ class openai_server {
     if (head.is_ok()) return;
     std::string said = without_key(std::string{body});
     if (head.status() >= 300 && head.status() < 400) said = "it points to " + origin_of(head.header("location"));
-    throw codec::decode_error(head.status(), said, url_.origin(),
-                              codec::decode_retry_after(head.header("retry-after")));
+    throw codec::decode_error(head.status(), said, url_.origin(), head, options_.api_key.reveal());
   }
 
   /// Some servers repeat a wrong key in their answer. It must not reach a log, an error or a file.

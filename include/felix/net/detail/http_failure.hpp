@@ -4,6 +4,7 @@
 
 #include <felix/error.hpp>
 #include <felix/net/detail/easy_handle.hpp>
+#include <felix/net/detail/transport_kinds.hpp>
 #include <felix/net/http.hpp>
 
 #include <curl/curl.h>
@@ -38,31 +39,6 @@ enum class http_failure : unsigned char {
                   kind};
 }
 
-/// What libcurl's outcome means. `reused`, and nothing came: the server had closed the connection meanwhile.
-[[nodiscard]] inline error_kind kind_of(CURLcode outcome, bool reused, bool any_byte) noexcept {
-  switch (outcome) {
-    case CURLE_COULDNT_CONNECT: return error_kind::transport_refused;
-    case CURLE_COULDNT_RESOLVE_HOST:
-    case CURLE_COULDNT_RESOLVE_PROXY: return error_kind::transport_dns;
-    case CURLE_SSL_CONNECT_ERROR:
-    case CURLE_PEER_FAILED_VERIFICATION:
-    case CURLE_SSL_CERTPROBLEM:
-    case CURLE_SSL_CIPHER:
-    case CURLE_SSL_CACERT_BADFILE:
-    case CURLE_SSL_ISSUER_ERROR: return error_kind::transport_tls;
-    case CURLE_GOT_NOTHING:
-    case CURLE_SEND_ERROR:
-    case CURLE_RECV_ERROR:
-    case CURLE_HTTP2:
-    case CURLE_HTTP2_STREAM:
-    case CURLE_HTTP3:
-      if (any_byte) return error_kind::truncated_stream;
-      return reused ? error_kind::transport_stale : error_kind::transport_reset;
-    case CURLE_PARTIAL_FILE: return error_kind::truncated_stream;
-    default: return error_kind::protocol_error;  // HTTP/0.9, garbage, a header without end
-  }
-}
-
 /// libcurl's outcome. `detail` is what it has to add, or empty.
 [[noreturn]] inline void throw_curl_failure(CURLcode outcome, const char* detail, const http_request& request,
                                             const easy_handle& easy, bool reused, bool any_byte) {
@@ -80,7 +56,7 @@ enum class http_failure : unsigned char {
   }
   const bool sent = easy.get_info<curl_off_t>(CURLINFO_PRETRANSFER_TIME_T) > 0;
   throw transport_error{message, static_cast<int>(outcome), sent ? request_cost::unknown : request_cost::none,
-                        kind_of(outcome, reused, any_byte)};
+                        transport_kind(outcome, {.reused = reused, .sent = sent, .any_byte = any_byte})};
 }
 
 /// Each failure but none, start and curl. `sent`: the server may have been at work.
