@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
-# cmake -P: builds and runs consumer/ against felix, in one of three ways:
+# cmake -P: builds and runs consumer/ against felix, in one of these ways:
 #   WAY=find_package   an installed felix that was moved after the installation
 #   WAY=pkg-config     the same, without CMake
+#   WAY=hosts          examples/hosts in the place of consumer/, against an installed felix
 #   WAY=subdirectory   felix's source tree, as add_subdirectory and FetchContent use it
 # SOURCE and BINARY are felix's folders, WORK is ours; CXX, LAUNCHER, GENERATOR and EXPECTED (the output) come from
 # CMakeLists.txt.
@@ -63,8 +64,14 @@ elseif(WAY STREQUAL "pkg-config")
     run(${LAUNCHER} "${CXX}" ${flags} -c "${consumer}/${unit}.cpp" -o "${WORK}/${unit}.o")
   endforeach()
   run("${CXX}" "${WORK}/main.o" "${WORK}/other.o" -o "${program}" ${libs})
+elseif(WAY STREQUAL "hosts")
+  # examples/hosts, as whoever copies it builds it; it wants a server to run, so that it is only built here.
+  install_and_move()
+  set(consumer "${SOURCE}/examples/hosts")
+  build_with_cmake("-DCMAKE_PREFIX_PATH=${WORK}/moved" -DCMAKE_FIND_USE_PACKAGE_REGISTRY=OFF)
+  return()
 else()
-  message(FATAL_ERROR "WAY is \"${WAY}\"; give find_package, pkg-config or subdirectory")
+  message(FATAL_ERROR "WAY is \"${WAY}\"; give find_package, pkg-config, subdirectory or hosts")
 endif()
 
 execute_process(COMMAND "${program}" OUTPUT_VARIABLE output COMMAND_ERROR_IS_FATAL ANY)
