@@ -102,27 +102,9 @@ void set(fault& chosen, std::string_view text, std::string_view argument) {
   }
 }
 
-}  // namespace
-
-std::string_view name_of(fault_kind kind) noexcept { return described(kind).name; }
-
-fault parse_fault(std::string_view text) {
-  constexpr std::string_view separators = ":,";
-  std::size_t end = text.find_first_of(separators);
-  fault chosen{.kind = parse_kind(text, text.substr(0, end))};
-  while (end != std::string_view::npos) {
-    const std::size_t begin = end + 1;
-    end = text.find_first_of(separators, begin);
-    set(chosen, text, text.substr(begin, end == std::string_view::npos ? end : end - begin));
-  }
-  check(chosen);
-  return chosen;
-}
-
-void check(const fault& chosen) {
-  const std::string_view name = name_of(chosen.kind);
+void check_as(std::string_view text, const fault& chosen) {
   const auto require = [&](bool fine, const char* what) {
-    if (!fine) refuse(name, what);
+    if (!fine) refuse(text, what);
   };
   constexpr std::chrono::milliseconds longest = std::chrono::hours{24};
   require(chosen.first >= 0, "first must not be negative");
@@ -136,6 +118,25 @@ void check(const fault& chosen) {
   require(!chosen.orderly || takes(chosen.kind, "orderly"), "orderly has no meaning for it");
   require(!chosen.done || takes(chosen.kind, "done"), "done has no meaning for it");
 }
+
+}  // namespace
+
+std::string_view name_of(fault_kind kind) noexcept { return described(kind).name; }
+
+fault parse_fault(std::string_view text) {
+  constexpr std::string_view separators = ":,";
+  std::size_t end = text.find_first_of(separators);
+  fault chosen{.kind = parse_kind(text, text.substr(0, end))};
+  while (end != std::string_view::npos) {
+    const std::size_t begin = end + 1;
+    end = text.find_first_of(separators, begin);
+    set(chosen, text, text.substr(begin, end == std::string_view::npos ? end : end - begin));
+  }
+  check_as(text, chosen);
+  return chosen;
+}
+
+void check(const fault& chosen) { check_as(name_of(chosen.kind), chosen); }
 
 std::string fault_help() {
   constexpr std::size_t column = 18;

@@ -111,7 +111,7 @@ int slots::await(ticket& waiting, int wanted) {
 
 int slots::pause(ticket& pausing, steady::duration time) {
   std::scoped_lock lock{mutex_};
-  if (pausing.now == state::over) return over;
+  if (stopping_ || pausing.now == state::over) return over;  // after stop() nothing may be suspended
   MHD_suspend_connection(pausing.connection);
   pausing.asleep = pausing.pausing = true;
   pausing.resumes = steady::now() + time;
@@ -167,6 +167,7 @@ void slots::stop() {
     busy_ = 0;
     for (const auto& [number, each] : tickets_) {
       if (each->now != state::finished) each->now = state::over;
+      each->pausing = false;
       if (std::exchange(each->asleep, false)) sleeping.push_back(each->connection);
     }
     arm();
