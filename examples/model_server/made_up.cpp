@@ -21,7 +21,7 @@ class maker {
 
   ordered_json value(const json& schema, int depth) {
     constexpr int deepest = 16;
-    if (depth > deepest || --values_left_ < 0) return nullptr;
+    if (--values_left_ < 0 || depth > deepest) return nullptr;
     if (!schema.is_object()) return text(json::object());
     if (const auto found = schema.find("const"); found != schema.end()) return ordered_json::parse(found->dump());
     if (const json* const choices = list(schema, "enum"))
@@ -88,7 +88,7 @@ class maker {
     const double count = std::clamp(bound(schema, "minItems", 1), 1.0, most);
     const json* const items = field(schema, "items");
     ordered_json result = ordered_json::array();
-    for (int i = 0; i < static_cast<int>(count); ++i)
+    for (int i = 0; i < static_cast<int>(count) && (i == 0 || values_left_ > 0); ++i)
       result.push_back(value(items != nullptr ? *items : json::object(), depth + 1));
     return result;
   }

@@ -40,6 +40,7 @@ class slots::ticket {
   state now = state::queued;
   bool asleep = false;   // suspended, and not yet in awake_
   bool pausing = false;  // then asleep too, for the sake of time
+  bool gone = false;     // the client, after the generation: told once, perhaps before a pause
   int wanted = 0;        // what to wake it for, if it does not pause
   steady::time_point granted{};
   steady::time_point due{};      // its place in deadlines_
@@ -111,7 +112,7 @@ int slots::await(ticket& waiting, int wanted) {
 
 int slots::pause(ticket& pausing, steady::duration time) {
   std::scoped_lock lock{mutex_};
-  if (stopping_ || pausing.now == state::over) return over;  // after stop() nothing may be suspended
+  if (stopping_ || pausing.gone || pausing.now == state::over) return over;  // after stop() nothing may be suspended
   MHD_suspend_connection(pausing.connection);
   pausing.asleep = pausing.pausing = true;
   pausing.resumes = steady::now() + time;
@@ -251,8 +252,8 @@ void slots::reach_deadline(ticket& generating) {
 void slots::lose_client(ticket& gone) {
   if (gone.now == state::over) return;
   if (gone.now == state::finished) {
+    gone.gone = true;
     if (!gone.pausing) return;  // MHD notices
-    gone.now = state::over;
     wake(gone);
     arm();
     return;

@@ -404,7 +404,8 @@ TEST_CASE("model_server surface: embeddings are unit vectors of the text", "[exa
   const server server{fast};
   const auto vectors = [&](const json& more) {
     std::vector<std::vector<double>> found;
-    for (const json& each : post(server, "/v1/embeddings", more).content()["data"]) found.push_back(each["embedding"]);
+    const json answer = post(server, "/v1/embeddings", more).content();
+    for (const json& each : answer["data"]) found.push_back(each["embedding"]);
     return found;
   };
   const auto dot = [](const std::vector<double>& a, const std::vector<double>& b) {
