@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <felix/llm/detail/request_body.hpp>
 
-#include <felix/llm/detail/json_element.hpp>
+#include <felix/llm/codec.hpp>
 #include "support/catch.hpp"
 
 #include <string>
@@ -43,4 +43,90 @@ TEST_CASE("request_body: what was not asked for is not sent, and no messages are
   CHECK(body == R"({"model":"m","messages":[{"role":"user","content":"x"}],"stream":false})");
   CHECK_THAT(encode(felix::chat_request{}.user("x").model("other"), "m"), ContainsSubstring(R"("model":"other")"));
   CHECK_THROWS_AS(encode(felix::chat_request{}, "m"), felix::error);
+}
+
+TEST_CASE("request_body: roles, pictures, calls and their results", "[llm][request_body]") {
+  const auto picture = felix::image::from_url("https://example.org/cat.png");
+  CHECK_THAT(
+      encode(felix::chat_request{}.user("What is this?", picture, "And this?")),
+      ContainsSubstring(
+          R"("content":[{"type":"text","text":"What is this?"},{"type":"image_url","image_url":{"url":"https://example.org/cat.png"}},{"type":"text","text":"And this?"}])"));
+  CHECK_THAT(encode(felix::chat_request{}.user("", picture)), ContainsSubstring(R"("content":[{"type":"image_url")"));
+  const auto body = encode(felix::chat_request{}
+                               .user("weather?")
+                               .assistant("", {{"c1", "weather", ""}})
+                               .tool_result("c1", "sunny")
+                               .tool({"weather", "Current weather", R"({"type":"object"})"}));
+  CHECK_THAT(
+      body,
+      ContainsSubstring(
+          R"({"role":"assistant","content":null,"tool_calls":[{"type":"function","id":"c1","function":{"name":"weather","arguments":"{}"}}]})") &&
+          ContainsSubstring(R"({"role":"tool","content":"sunny","tool_call_id":"c1"})") &&
+          ContainsSubstring(
+              R"("tools":[{"type":"function","function":{"name":"weather","description":"Current weather","parameters":{"type":"object"}}}])"));
+  CHECK(felix::codec::is_json(body));
+}
+
+TEST_CASE("request_body: each field that was set, and none else", "[llm][request_body]") {
+  const auto all = encode(felix::chat_request{}
+                              .user("x")
+                              .top_p(0.5)
+                              .presence_penalty(-1)
+                              .frequency_penalty(1)
+                              .stop("END")
+                              .stop("\n")
+                              .logprobs(3)
+                              .json_schema("answer", R"({"type":"object"})")
+                              .extra("min_p", "0.05")
+                              .with(felix::llama_cpp::id_slot{2})
+                              .with(felix::llama_cpp::cache_prompt{false}));
+  for (
+      const char* part :
+      {R"("top_p":0.5)", R"("presence_penalty":-1)", R"("frequency_penalty":1)", R"("stop":["END","\n"])",
+       R"("logprobs":true,"top_logprobs":3)",
+       R"("response_format":{"type":"json_schema","json_schema":{"name":"answer","strict":true,"schema":{"type":"object"}}})",
+       R"("min_p":0.05)", R"("id_slot":2)", R"("cache_prompt":false)"})
+    CHECK_THAT(all, ContainsSubstring(part));
+  CHECK(felix::codec::is_json(all));
+  CHECK_THAT(encode(felix::chat_request{}.user("x").json_object()),
+             ContainsSubstring(R"("response_format":{"type":"json_object"})"));
+}
+
+TEST_CASE("request_body: dialects differ where their servers do", "[llm][request_body]") {
+  const auto request = felix::chat_request{}.user("x").max_tokens(5).reasoning_effort("low").end_user("u").priority(
+      felix::request_priority::urgent);
+  const auto open = encode(request, "m", felix::dialects::openai);
+  CHECK_THAT(open, ContainsSubstring(R"("max_completion_tokens":5)") &&
+                       ContainsSubstring(R"("reasoning_effort":"low")") && ContainsSubstring(R"("user":"u")") &&
+                       !ContainsSubstring("priority"));
+  const auto plain = encode(request);
+  CHECK_THAT(plain, ContainsSubstring(R"("max_tokens":5)") && !ContainsSubstring("reasoning_effort") &&
+                        !ContainsSubstring(R"("user":"u")"));
+  felix::dialect scheduling = felix::dialects::vllm;
+  scheduling.priority = true;
+  CHECK_THAT(encode(request, "m", scheduling), ContainsSubstring(R"("priority":0)"));
+  CHECK_THAT(encode(felix::chat_request{}.user("x").priority(felix::request_priority::low), "m", scheduling),
+             ContainsSubstring(R"("priority":30)"));
+}
+
+TEST_CASE("request_body: a tool chosen by name, where servers know that and where they do not", "[llm][request_body]") {
+  const auto request = felix::chat_request{}.user("x").tool({"f"}).tool({"g"}).tool_choice("g");
+  CHECK_THAT(encode(request, "m", felix::dialects::openai),
+             ContainsSubstring(R"("name":"f")") &&
+                 ContainsSubstring(R"("tool_choice":{"type":"function","function":{"name":"g"}})"));
+  CHECK_THAT(encode(request, "m", felix::dialects::llama_cpp),
+             !ContainsSubstring(R"("name":"f")") && ContainsSubstring(R"("tool_choice":"required")"));
+  CHECK_THROWS_AS(encode(felix::chat_request{}.user("x").tool({"f"}).tool_choice("h")), felix::error);
+  CHECK_THAT(encode(felix::chat_request{}.user("x").tool({"f"}).tool_choice(felix::tool_mode::none)),
+             ContainsSubstring(R"("tool_choice":"none")"));
+}
+
+TEST_CASE("request_body: a stream asks for its usage", "[llm][request_body]") {
+  const auto streamed = [](const felix::dialect& spoken) {
+    return felix::detail::request_body::of(felix::chat_request{}.user("x"), spoken, "m", true);
+  };
+  CHECK_THAT(streamed(felix::dialects::plain),
+             ContainsSubstring(R"("stream":true,"stream_options":{"include_usage":true}})"));
+  CHECK_THAT(streamed(felix::dialects::vllm), ContainsSubstring(R"("continuous_usage_stats":true)"));
+  CHECK_THAT(streamed(felix::dialects::llama_cpp), ContainsSubstring(R"("timings_per_token":true)"));
 }
