@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include <felix/llm/chat_request.hpp>
 
+#include <felix/llm/chat.hpp>
+
 #include "support/catch.hpp"
 
 #include <limits>
