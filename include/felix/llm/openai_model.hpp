@@ -112,9 +112,10 @@ class openai_model {
   /// Whether the server can answer now. Asks where its dialect says, else for its models. Does not throw but `cancelled`.
   task<server_health> health() {
     const std::string_view path = server_->options().dialect.health_path;
+    // Named: g++ 12 destroys the string of a conditional expression in a co_await twice.
+    std::string where = path.empty() ? url().with_path("/models") : url().outside_v1(path);
     try {
-      const http_response got =
-          co_await server_->ask(path.empty() ? server_->url().with_path("/models") : server_->url().outside_v1(path));
+      const http_response got = co_await server_->ask(std::move(where));
       if (got.head.is_ok()) co_return server_health::ready;
       co_return got.status() == 503 ? server_health::loading : server_health::failing;
     } catch (const cancelled&) {
