@@ -220,7 +220,7 @@ TEST_CASE("model_server surface: a call comes in pieces when it is streamed", "[
   check_weather(arguments);
 }
 
-TEST_CASE("model_server surface: after a tool's answer there is a text; max_tokens cuts a call",
+TEST_CASE("model_server surface: after a tool's answer there is a text, and max_tokens cuts a call",
           "[examples][model_server][surface]") {
   const server server{fast};
   const json call = {{"id", "call-1-0"}, {"type", "function"}, {"function", {{"name", "clock"}, {"arguments", "{}"}}}};
