@@ -36,7 +36,7 @@ function(build_with_cmake)
       "-DCMAKE_CXX_COMPILER=${CXX}" "-DCMAKE_CXX_COMPILER_LAUNCHER=${LAUNCHER}" "-DCONSUMER_WARNINGS=${warnings}"
       -DCMAKE_EXPORT_COMPILE_COMMANDS=ON ${ARGN})
   file(READ "${WORK}/build/compile_commands.json" commands)
-  if(commands MATCHES "-isystem [^ ]*(${WORK}|${SOURCE})/")
+  if(NOT WAY STREQUAL "hosts" AND commands MATCHES "-isystem [^ ]*(${WORK}|${SOURCE})/")
     message(FATAL_ERROR "felix's headers are system headers here, so that this test sees none of their warnings")
   endif()
   run("${CMAKE_COMMAND}" --build "${WORK}/build" --parallel 2)
