@@ -16,7 +16,7 @@ struct token_usage {
   token_count total_tokens = 0;
   token_count cached_prompt_tokens = 0;  ///< of the prompt's, those that were not read anew
   token_count reasoning_tokens = 0;      ///< of the answer's, those that were thought and not said
-  bool estimated = false;  ///< at least a part was estimated, because a server sent no usage
+  bool estimated = false;                ///< at least a part was estimated, because a server sent no usage
 
   constexpr token_usage& operator+=(const token_usage& other) noexcept {
     prompt_tokens += other.prompt_tokens;

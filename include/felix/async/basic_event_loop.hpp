@@ -172,9 +172,8 @@ class basic_event_loop : public scheduler {
   [[nodiscard]] bool is_current() const noexcept { return detail::running_loop() == this; }
   /// Whether this thread may do what is the loop's to do: the loop runs on it, or it runs nowhere now and ran here last.
   [[nodiscard]] bool is_here() const noexcept {
-    return is_current() ||
-           (!driven_.load(std::memory_order_acquire) &&
-            driver_.load(std::memory_order_relaxed) == std::this_thread::get_id());
+    return is_current() || (!driven_.load(std::memory_order_acquire) &&
+                            driver_.load(std::memory_order_relaxed) == std::this_thread::get_id());
   }
   [[nodiscard]] Reactor& reactor() noexcept { return reactor_; }
 
@@ -189,7 +188,8 @@ class basic_event_loop : public scheduler {
   /// While run(), poll() or shut_down() turns the loop.
   class driving {
    public:
-    explicit driving(basic_event_loop& loop) noexcept : loop_{loop}, outer_{loop.driven_.load(std::memory_order_relaxed)} {
+    explicit driving(basic_event_loop& loop) noexcept
+        : loop_{loop}, outer_{loop.driven_.load(std::memory_order_relaxed)} {
       loop_.driver_.store(std::this_thread::get_id(), std::memory_order_relaxed);
       loop_.driven_.store(true, std::memory_order_relaxed);
     }

@@ -252,7 +252,7 @@ class http_line final : private easy_handle, public curl_reactor::transfer {
     if (limit_) loop_.disarm(*limit_);
     if (between_) loop_.disarm(*between_);
     if (abandoned_to_ && !lingers_) loop_.reactor().keep(*this);  // stop() is posted, but the loop may end before
-    const bool lingers = lingers_;  // once a reader was woken the line is no longer ours
+    const bool lingers = lingers_;                                // once a reader was woken the line is no longer ours
     wake(lock);
     if (!lingers) return;
     const auto lines = std::move(abandoned_to_);
