@@ -46,7 +46,6 @@
 #include <felix/budget/token_budget.hpp>
 #include <felix/error.hpp>
 #include <felix/error_kind.hpp>
-#include <felix/llm/chat.hpp>
 #include <felix/llm/chat_message.hpp>
 #include <felix/llm/chat_request.hpp>
 #include <felix/llm/chat_response.hpp>

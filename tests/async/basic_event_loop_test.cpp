@@ -389,3 +389,23 @@ TEST_CASE("event loop: stops from another thread end many tasks, each of them on
     CHECK(cancelled == 50);
   }
 }
+
+TEST_CASE("event loop: knows whose thread may act for it", "[async][loop]") {
+  felix::simulated_loop loop{1};
+  CHECK(loop.is_here());  // it runs nowhere, and was made here
+  bool inside = false, elsewhere = true;
+  const auto look = [](felix::simulated_loop& on, bool& here, bool& there) -> felix::task<void> {
+    here = on.is_here();
+    std::thread{[&] { there = on.is_here(); }}.join();
+    co_return;
+  };
+  loop.run(look(loop, inside, elsewhere));
+  CHECK(inside);
+  CHECK_FALSE(elsewhere);
+  std::thread{[&] {
+    CHECK_FALSE(loop.is_here());
+    loop.poll();
+    CHECK(loop.is_here());  // it ran here last
+  }}.join();
+  CHECK_FALSE(loop.is_here());
+}

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <felix/llm/chat_request.hpp>
 
-#include <felix/llm/chat.hpp>
+#include <felix/llm/chat_response.hpp>
 
 #include "support/catch.hpp"
 

@@ -155,3 +155,19 @@ TEST_CASE("chat_stream: an error in the stream is one, and a JSON answer is as g
   CHECK(loop.run(read(other)) == "whole");
   CHECK(other.response().finish_reason() == felix::finish_reason::stop);
 }
+
+TEST_CASE("chat_stream: an error in one JSON document is one, and no text of a server shows the key",
+          "[llm][chat_stream]") {
+  const auto [type, body] = GENERATE(table<std::string, std::string>({
+      {"application/json", R"({"error":{"message":"no sk-secret-key here"}})"},
+      {"text/html", "<html>sk-secret-key</html>"},
+      {"text/event-stream", "data: sk-secret-key\n\n"},
+      {"text/event-stream", R"(data: {"error":{"message":"sk-secret-key"}})"
+                            "\n\n"},
+  }));
+  fault_server server{[&](const felix::test::request&) { return felix::test::http(200, body, {}, type); }};
+  felix::event_loop loop;
+  felix::openai_model llm{loop, {.base_url = server.url(), .api_key = felix::secret{"sk-secret-key"}}};
+  auto stream = llm.stream(felix::chat_request{}.user("x"));
+  CHECK_THROWS_WITH(loop.run(read(stream)), !ContainsSubstring("sk-secret-key") && ContainsSubstring("[API key]"));
+}

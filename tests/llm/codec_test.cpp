@@ -494,3 +494,8 @@ TEST_CASE("codec: the data of an event can be parsed where it lies", "[llm][code
     CHECK(expected == 40);
   }
 }
+
+TEST_CASE("codec: a failure that comes with a 200 is one", "[llm][codec]") {
+  CHECK_THROWS_AS(codec::decode(R"({"error":{"message":"no model loaded"}})", "s"), felix::api_error);
+  CHECK_THROWS_WITH(codec::decode(R"({"error":"no model loaded"})", "s"), ContainsSubstring("no model loaded"));
+}

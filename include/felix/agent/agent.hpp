@@ -10,7 +10,8 @@
 #include <felix/async/task.hpp>
 #include <felix/budget/role_id.hpp>
 #include <felix/error.hpp>
-#include <felix/llm/chat.hpp>
+#include <felix/llm/chat_request.hpp>
+#include <felix/llm/chat_response.hpp>
 #include <felix/llm/model.hpp>
 #include <felix/usage.hpp>
 

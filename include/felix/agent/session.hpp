@@ -19,7 +19,8 @@
 #include <felix/budget/estimator.hpp>
 #include <felix/budget/ledger.hpp>
 #include <felix/error.hpp>
-#include <felix/llm/chat.hpp>
+#include <felix/llm/chat_request.hpp>
+#include <felix/llm/chat_response.hpp>
 #include <felix/llm/model.hpp>
 #include <felix/telemetry/timeline.hpp>
 

@@ -46,12 +46,47 @@ namespace codec {
 /// Whether a text is JSON.
 [[nodiscard]] inline bool is_json(std::string_view text) { return detail::parse(text).has_value(); }
 
-/// The answer in the body of a 2xx. `from` names the server in errors. Throws error (protocol) when it holds no answer.
-/// content null or missing is an empty text; usage missing is 0 and marked as estimated.
+/// The error in an answer that is not a 2xx, in any of the shapes that servers use: an object or a string in `error`,
+/// `message` or `detail` at the top, HTML or plain text. `from` names the server; `headers` are the answer's
+/// (http_response is one); `key` and what looks like one is shown nowhere; `now` is for a Retry-After that is a date.
+template <header_source Headers = no_headers>
+[[nodiscard]] api_error decode_error(int status, std::string_view body, std::string_view from,
+                                     const Headers& headers = {}, std::string_view key = {},
+                                     std::chrono::system_clock::time_point now = std::chrono::system_clock::now()) {
+  api_error::details details{.status = status,
+                             .retry_after = retry_hint(status, headers, now),
+                             .request_id = detail::request_id_of(headers, key),
+                             .should_retry = should_retry(headers)};
+  auto sent = detail::sent_by(body, key, details);
+  return detail::made_error(felix::detail::error_place::answer, fmt::format("{} answered {}", from, status),
+                            std::move(sent), std::move(details));
+}
+
+/// Whether a token had come.
+enum class stream_position : unsigned char { before_the_first_token, after_it };
+
+/// The error in an event of a stream that began with 200; `json` is its data, in any of the shapes of decode_error.
+/// After the first token what might pass by itself is a truncated_stream, and nothing is free.
+template <header_source Headers = no_headers>
+[[nodiscard]] api_error decode_stream_error(std::string_view json, std::string_view from, stream_position position,
+                                            const Headers& headers = {}, std::string_view key = {}) {
+  api_error::details details{.status = 200, .request_id = detail::request_id_of(headers, key)};
+  auto sent = detail::sent_by(json, key, details);
+  if (const int named = felix::detail::status_of_event({}, sent.code); named != 0) details.status = named;
+  return detail::made_error(position == stream_position::after_it ? felix::detail::error_place::later_event
+                                                                  : felix::detail::error_place::first_event,
+                            fmt::format("{} ended its stream with an error", from), std::move(sent),
+                            std::move(details));
+}
+
+/// The answer in the body of a 2xx. `from` names the server in errors. Throws error (protocol) when it holds no answer,
+/// and api_error when it tells of a failure. content null or missing is an empty text; usage missing is 0 and marked as estimated.
 [[nodiscard]] inline chat_response decode(std::string_view body, std::string_view from) {
   const auto root = detail::parse(body);
   if (!root) throw detail::not_an_answer(from, "no JSON", body);
   const auto choices = detail::array_of(*root, "choices");
+  if (!choices && detail::member(*root, "error"))  // gateways say 200 to it
+    throw decode_stream_error(body, from, stream_position::before_the_first_token);
   if (!choices || choices->size() == 0) throw detail::not_an_answer(from, "JSON without choices", body);
 
   chat_response answer;
@@ -154,39 +189,6 @@ namespace codec {
   const auto tokens = detail::array_of(*root, "tokens");
   if (!tokens) throw detail::not_an_answer(from, "no count of tokens", body);
   return static_cast<token_count>(tokens->size());
-}
-
-/// The error in an answer that is not a 2xx, in any of the shapes that servers use: an object or a string in `error`,
-/// `message` or `detail` at the top, HTML or plain text. `from` names the server; `headers` are the answer's
-/// (http_response is one); `key` and what looks like one is shown nowhere; `now` is for a Retry-After that is a date.
-template <header_source Headers = no_headers>
-[[nodiscard]] api_error decode_error(int status, std::string_view body, std::string_view from,
-                                     const Headers& headers = {}, std::string_view key = {},
-                                     std::chrono::system_clock::time_point now = std::chrono::system_clock::now()) {
-  api_error::details details{.status = status,
-                             .retry_after = retry_hint(status, headers, now),
-                             .request_id = detail::request_id_of(headers, key),
-                             .should_retry = should_retry(headers)};
-  auto sent = detail::sent_by(body, key, details);
-  return detail::made_error(felix::detail::error_place::answer, fmt::format("{} answered {}", from, status),
-                            std::move(sent), std::move(details));
-}
-
-/// Whether a token had come.
-enum class stream_position : unsigned char { before_the_first_token, after_it };
-
-/// The error in an event of a stream that began with 200; `json` is its data, in any of the shapes of decode_error.
-/// After the first token what might pass by itself is a truncated_stream, and nothing is free.
-template <header_source Headers = no_headers>
-[[nodiscard]] api_error decode_stream_error(std::string_view json, std::string_view from, stream_position position,
-                                            const Headers& headers = {}, std::string_view key = {}) {
-  api_error::details details{.status = 200, .request_id = detail::request_id_of(headers, key)};
-  auto sent = detail::sent_by(json, key, details);
-  if (const int named = felix::detail::status_of_event({}, sent.code); named != 0) details.status = named;
-  return detail::made_error(position == stream_position::after_it ? felix::detail::error_place::later_event
-                                                                  : felix::detail::error_place::first_event,
-                            fmt::format("{} ended its stream with an error", from), std::move(sent),
-                            std::move(details));
 }
 
 }  // namespace codec

@@ -105,12 +105,7 @@ class limited {
   task<chat_response> complete(chat_request request) {
     std::chrono::nanoseconds waited{0};
     std::optional<priority_semaphore::permit> permit = admit(request.priority());
-    if (!permit) {
-      const auto asked = co_await this_task::now();
-      permit.emplace(co_await wait(request.priority()));
-      waited = co_await this_task::now() - asked;
-      count(waited);
-    }
+    if (!permit) permit.emplace(co_await wait(request.priority(), waited));
     auto answer = co_await inner_.complete(std::move(request));
     chat_timing timing = answer.timing();
     timing.waited = waited;
@@ -176,8 +171,15 @@ class limited {
     if (permit) count(std::chrono::nanoseconds{0});
     return permit;
   }
-  task<priority_semaphore::permit> wait(request_priority priority) {
+  task<priority_semaphore::permit> wait(request_priority priority, std::chrono::nanoseconds& waited) {
     const waiting_place place{*counts_, bounds_};
+    const auto asked = co_await this_task::now();
+    auto permit = co_await bounded(priority);
+    waited = co_await this_task::now() - asked;
+    count(waited);
+    co_return permit;
+  }
+  task<priority_semaphore::permit> bounded(request_priority priority) {
     if (bounds_.max_wait == std::chrono::nanoseconds::max()) co_return co_await acquire(priority);
     try {
       co_return co_await timeout(bounds_.max_wait, acquire(priority));
@@ -202,12 +204,7 @@ class limited {
   async_generator<chat_delta> relay(request_priority priority, chat_stream inner) {
     std::chrono::nanoseconds waited{0};
     std::optional<priority_semaphore::permit> permit = admit(priority);
-    if (!permit) {
-      const auto asked = co_await this_task::now();
-      permit.emplace(co_await wait(priority));
-      waited = co_await this_task::now() - asked;
-      count(waited);
-    }
+    if (!permit) permit.emplace(co_await wait(priority, waited));
     chat_stream held = std::move(inner);  // ends before the permit
     while (auto delta = co_await held.next()) co_yield std::move(*delta);
     chat_response& whole = held.whole()->response();

@@ -4,7 +4,8 @@
 
 #include <felix/async/async_generator.hpp>
 #include <felix/async/task.hpp>
-#include <felix/llm/chat.hpp>
+#include <felix/llm/chat_request.hpp>
+#include <felix/llm/chat_response.hpp>
 #include <felix/llm/chat_stream.hpp>
 
 #include <concepts>

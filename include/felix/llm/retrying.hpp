@@ -135,9 +135,8 @@ class retrying {
   };
   /// A failure that was caught: to look at, and to throw again as it was.
   struct error_in_flight {
-    explicit error_in_flight(const error& caught) : seen{caught}, kind{failed_attempt::of(caught)} {}
+    explicit error_in_flight(const error& caught) : kind{failed_attempt::of(caught)} {}
     std::exception_ptr thrown = std::current_exception();
-    error seen;
     failed_attempt kind;
   };
 
@@ -158,8 +157,13 @@ class retrying {
     const retry_decision next = decide(failed, so_far, now);
     if (!next) std::rethrow_exception(failed.thrown);
     if (next.why == retry_reason::model_loading) so_far.loading_waited += next.after;
-    if (shared_->told) shared_->told(failed.seen, next);
+    if (shared_->told) tell(failed, next);
     if (next.after.count() > 0) co_await sleep_for(next.after);
+  }
+  void tell(const error_in_flight& failed, const retry_decision& next) const try {
+    std::rethrow_exception(failed.thrown);
+  } catch (const error& as_it_was) {
+    shared_->told(as_it_was, next);
   }
   retry_decision decide(const error_in_flight& failed, const retry_progress& so_far,
                         std::chrono::steady_clock::time_point now) {

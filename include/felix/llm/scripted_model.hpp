@@ -6,7 +6,8 @@
 #include <felix/async/scheduler.hpp>
 #include <felix/async/sleep.hpp>
 #include <felix/async/task.hpp>
-#include <felix/llm/chat.hpp>
+#include <felix/llm/chat_request.hpp>
+#include <felix/llm/chat_response.hpp>
 #include <felix/llm/model.hpp>
 
 #include <algorithm>

@@ -4,6 +4,7 @@
 
 #include <felix/async/task.hpp>
 #include <felix/net/detail/http_line.hpp>
+#include <felix/net/detail/http_wait.hpp>
 #include <felix/net/event_loop.hpp>
 #include <felix/net/http.hpp>
 
@@ -42,7 +43,7 @@ class http_exchange {
   /// The status and the headers.
   task<const http_head*> head() {
     assert(line_ && "felix::http_exchange: moved from");
-    co_await detail::http_line::wait{*line_, detail::http_line::part::head};
+    co_await detail::http_wait{*line_, detail::http_line::part::head};
     if (!line_->has_head()) line_->check();
     co_return &line_->head();
   }
@@ -51,7 +52,7 @@ class http_exchange {
   /// `padding` bytes behind it can be read too, as simdjson wants it.
   task<std::string_view> read() {
     assert(line_ && "felix::http_exchange: moved from");
-    co_await detail::http_line::wait{*line_, detail::http_line::part::bytes};
+    co_await detail::http_wait{*line_, detail::http_line::part::bytes};
     line_->take_bytes(bytes_);
     if (bytes_.empty()) line_->check();
     bytes_.reserve(bytes_.size() + padding);
@@ -102,7 +103,7 @@ class http_client {
   task<http_response> send(http_request request) {
     using line = detail::http_line;
     http_exchange exchange{lines_, std::move(request), line::reading::as_a_whole};
-    co_await line::wait{*exchange.line_, line::part::all};
+    co_await detail::http_wait{*exchange.line_, line::part::all};
     exchange.line_->check();
     http_response response;
     response.head = std::move(exchange.line_->head());

@@ -2,6 +2,8 @@
 // What http_exchange does not show: the windows between two steps of a line, opened by hand. See http_exchange_test.cpp.
 #include <felix/net/detail/http_line.hpp>
 
+#include <felix/net/detail/http_wait.hpp>
+
 #include <felix/async/posted_call.hpp>
 #include <felix/async/scheduler.hpp>
 #include <felix/async/stop_token.hpp>
@@ -73,7 +75,7 @@ class waiter {
   std::coroutine_handle<promise_type> coroutine_;
 };
 
-waiter wait_for(http_line& line, part what) { co_await http_line::wait{line, what}; }
+waiter wait_for(http_line& line, part what) { co_await felix::detail::http_wait{line, what}; }
 
 /// A scheduler that keeps what is posted, until the test runs it.
 class held : public felix::scheduler {

@@ -165,7 +165,8 @@ class answer_stream {
     const std::size_t begin = bytes.find_first_not_of(" \t\r\n");
     if (begin == std::string_view::npos) return form::unknown;
     if (bytes[begin] == '{') return form::json;
-    if (bytes[begin] == '<') throw codec::detail::not_an_answer(from(), "no stream", bytes);
+    if (bytes[begin] == '<')
+      throw codec::detail::not_an_answer(from(), "no stream", server_.without_key(std::string{bytes}));
     return form::events;
   }
   [[nodiscard]] std::string_view from() const noexcept { return server_.url().origin(); }

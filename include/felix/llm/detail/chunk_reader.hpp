@@ -35,7 +35,7 @@ class chunk_reader {
     deltas_.clear();
     detail::element root;
     if (parser_.parse(data.data(), data.size(), !padded).get(root) != simdjson::SUCCESS)
-      throw detail::not_an_answer(from_, "an event that is no JSON", data);
+      throw no_answer("an event that is no JSON", data);
     if (is_error(root)) throw failure(data);
     if (into_.model().empty()) into_.model(detail::string_of(root, "model"));
     if (into_.id().empty()) into_.id(detail::string_of(root, "id"));
@@ -76,6 +76,9 @@ class chunk_reader {
   [[nodiscard]] token_count contents() const noexcept { return contents_; }
 
  private:
+  [[nodiscard]] error no_answer(std::string_view why, std::string_view data) const {
+    return detail::not_an_answer(from_, why, detail::without_keys(data, key_));
+  }
   [[nodiscard]] static bool is_error(const detail::element& root) noexcept {
     if (detail::member(root, "error")) return true;
     if (detail::member(root, "choices")) return false;
@@ -85,7 +88,7 @@ class chunk_reader {
   void read_choice(const detail::element& sent, std::string_view data) {
     constexpr token_count most_choices = 128;
     const token_count index = detail::count_of(sent, "index").value_or(0);
-    if (index >= most_choices) throw detail::not_an_answer(from_, "a choice that was not asked for", data);
+    if (index >= most_choices) throw no_answer("a choice that was not asked for", data);
     const auto at = static_cast<std::size_t>(index);
     for (std::size_t begun = finished_.size(); begun <= at; ++begun) {
       into_.choice(begun).finish_reason = finish_reason::other;  // until it says so
@@ -137,7 +140,7 @@ class chunk_reader {
       const bool begins = !piece.id.empty() && (known.empty() || known.back().id != piece.id);
       piece.index = begins ? known.size() : known.empty() ? position : known.size() - 1;
     }
-    if (piece.index >= most_calls) throw detail::not_an_answer(from_, "more tool calls than any model makes", data);
+    if (piece.index >= most_calls) throw no_answer("more tool calls than any model makes", data);
     if (piece.index >= choice.tool_calls.size()) choice.tool_calls.resize(piece.index + 1);
     tool_call& call = choice.tool_calls[piece.index];
     // Some servers repeat the name, or send an empty one later.

@@ -68,9 +68,12 @@ class openai_server {
   /// Throws api_error for every status but 2xx.
   void check(const http_head& head, std::string_view body) const {
     if (head.is_ok()) return;
-    std::string said = without_key(std::string{body});
-    if (head.status() >= 300 && head.status() < 400) said = "it points to " + origin_of(head.header("location"));
-    throw codec::decode_error(head.status(), said, url_.origin(), head, options_.api_key.reveal());
+    std::string place;
+    if (head.status() >= 300 && head.status() < 400) {
+      place = "it points to " + origin_of(head.header("location"));
+      body = place;
+    }
+    throw codec::decode_error(head.status(), body, url_.origin(), head, options_.api_key.reveal());
   }
 
   /// Some servers repeat a wrong key in their answer. It must not reach a log, an error or a file.
@@ -99,10 +102,8 @@ class openai_server {
     if (host == std::string_view::npos) return location.empty() ? "nowhere" : "another path of the same server";
     const std::string_view authority = location.substr(0, location.find_first_of("/?#", host + 3));
     const std::size_t user = authority.rfind('@');
-    return without_key(codec::detail::excerpt(user == std::string_view::npos
-                                                  ? authority
-                                                  : std::string{location.substr(0, host + 3)} +
-                                                        std::string{authority.substr(user + 1)}));
+    if (user == std::string_view::npos) return std::string{authority};
+    return std::string{location.substr(0, host + 3)} + std::string{authority.substr(user + 1)};
   }
 
   base_url url_;
