@@ -638,3 +638,38 @@ TEST_CASE("http_exchange: many at once from several threads, some left early, so
     CHECK(good == 48);
   }
 }  // the loop may end with transfers that nobody waits for
+
+TEST_CASE("http_exchange: the rest of an answer may come, and its connection is used again", "[net][http][exchange]") {
+  raw_peer peer;
+  felix::event_loop loop;
+  felix::http_client http{loop};
+  auto exchange = http.open(felix::http_request{peer.url()});
+  auto reading = exchange.read();
+  std::string got;
+  loop.spawn(std::move(reading), [&](felix::result<std::string_view> bytes) { got = *bytes; });
+  REQUIRE(drive(loop, [&] { return peer.was_asked(); }));
+  peer.send("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nabc");
+  REQUIRE(drive(loop, [&] { return got == "abc"; }));
+  exchange.let_end();
+  CHECK(exchange.timing().first_byte.count() > 0);
+  loop.poll();
+  CHECK(loop.reactor().running() == 1);  // it goes on without a reader
+  peer.send("def");
+  REQUIRE(drive(loop, [&] { return loop.reactor().running() == 0; }));
+  CHECK_FALSE(peer.was_left());
+}
+
+TEST_CASE("http_exchange: the rest of an answer may not come for ever", "[net][http][exchange]") {
+  raw_peer peer;
+  felix::event_loop loop;
+  felix::http_client http{loop};
+  auto exchange = http.open(felix::http_request{peer.url()});
+  std::string got;
+  loop.spawn(exchange.read(), [&](felix::result<std::string_view> bytes) { got = *bytes; });
+  REQUIRE(drive(loop, [&] { return peer.was_asked(); }));
+  peer.send("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nabc");
+  REQUIRE(drive(loop, [&] { return got == "abc"; }));
+  exchange.let_end();
+  REQUIRE(drive(loop, [&] { return loop.reactor().running() == 0; }));
+  CHECK(peer.was_left());
+}
