@@ -78,3 +78,15 @@ TEST_CASE("chat_request: a copy has its own rare fields", "[llm][chat_request]")
   CHECK_FALSE(felix::chat_request{}.temperature().has_value());
   CHECK_FALSE(felix::chat_request{}.seed().has_value());
 }
+
+TEST_CASE("chat_request: copies share their texts until one is changed", "[llm][chat_request]") {
+  const auto first = chat_request{}.user(std::string(10'000, 'x')).stop("end");
+  chat_request second = first;
+  CHECK(&second.messages().front() == &first.messages().front());
+  CHECK(&second.stop() == &first.stop());
+  second.user("more");
+  CHECK(first.messages().size() == 1);
+  CHECK(second.messages().size() == 2);
+  CHECK(&second.stop() == &first.stop());
+  CHECK(sizeof(chat_request) <= 80);  // a thousand of them may wait
+}

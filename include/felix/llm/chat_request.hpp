@@ -4,12 +4,12 @@
 
 #include <felix/error.hpp>
 #include <felix/llm/chat_message.hpp>
+#include <felix/llm/detail/shared_value.hpp>
 #include <felix/priority.hpp>
 #include <felix/usage.hpp>
 
 #include <concepts>
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -35,7 +35,8 @@ struct response_format {
 ///     auto river = co_await llm.complete(chat);
 ///     auto longer = co_await llm.complete(chat.assistant(river.text()).user("How long is it?"));
 /// What is not set is not sent, and the server's default holds. Setters throw error (invalid_argument) for what no server
-/// could accept. Not an aggregate: g++ 12 destroys aggregate temporaries of a co_await expression twice.
+/// could accept. Copies share their texts until one is changed: to keep one and send it again costs next to nothing.
+/// Not an aggregate: g++ 12 destroys aggregate temporaries of a co_await expression twice.
 class chat_request {
  public:
   chat_request() = default;
@@ -221,7 +222,7 @@ class chat_request {
   }
   chat_request priority(request_priority level) && { return std::move(priority(level)); }
 
-  [[nodiscard]] const std::vector<chat_message>& messages() const noexcept { return messages_; }
+  [[nodiscard]] const std::vector<chat_message>& messages() const noexcept { return messages_.get(); }
   [[nodiscard]] const std::vector<function_tool>& tools() const noexcept { return known().tools; }
   [[nodiscard]] std::optional<tool_mode> tool_choice() const noexcept { return known().mode; }
   /// The tool that tool_choice names; empty: none.
@@ -263,33 +264,8 @@ class chat_request {
     int n = 1;
     std::optional<tool_mode> mode;
   };
-  /// A pointer that copies what it points to.
-  class rare_box {
-   public:
-    rare_box() = default;
-    rare_box(const rare_box& other)
-        : fields_{other.fields_ ? std::make_unique<rare_fields>(*other.fields_) : nullptr} {}
-    rare_box(rare_box&&) noexcept = default;
-    rare_box& operator=(rare_box other) noexcept {
-      fields_.swap(other.fields_);
-      return *this;
-    }
-    ~rare_box() = default;
-    [[nodiscard]] std::unique_ptr<rare_fields>& fields() noexcept { return fields_; }
-    [[nodiscard]] const std::unique_ptr<rare_fields>& fields() const noexcept { return fields_; }
-
-   private:
-    std::unique_ptr<rare_fields> fields_;
-  };
-  rare_fields& rare() {
-    auto& fields = rare_.fields();
-    if (!fields) fields = std::make_unique<rare_fields>();
-    return *fields;
-  }
-  [[nodiscard]] const rare_fields& known() const noexcept {
-    static const rare_fields none;
-    return rare_.fields() ? *rare_.fields() : none;
-  }
+  rare_fields& rare() { return rare_.own(); }
+  [[nodiscard]] const rare_fields& known() const noexcept { return rare_.get(); }
 
   static error refused(const std::string& why) { return {errc::invalid_argument, "chat_request: " + why}; }
   static void check_name(std::string_view what, std::string_view name) {
@@ -311,12 +287,12 @@ class chat_request {
     return *this;
   }
   chat_request& add(chat_message message) {
-    messages_.push_back(std::move(message));
+    messages_.own().push_back(std::move(message));
     return *this;
   }
 
-  std::vector<chat_message> messages_;
-  rare_box rare_;
+  detail::shared_value<std::vector<chat_message>> messages_;
+  detail::shared_value<rare_fields> rare_;
   std::string model_;           // empty: the client's
   token_count max_tokens_ = 0;  // 0: not set
   double temperature_ = -1;     // below 0: not set

@@ -41,6 +41,8 @@ struct chat_timing {
   std::chrono::nanoseconds time_to_first_byte{0};   ///< from sending to the status line of the answer
   std::chrono::nanoseconds time_to_first_token{0};  ///< from sending to the first content of a stream; else 0
   std::chrono::nanoseconds total{0};                ///< from sending to the end of the answer
+  /// In the server's queue, where that shows: of llama.cpp.
+  std::optional<std::chrono::nanoseconds> queued = {};
 };
 
 /// What the server says about its own work (llama.cpp). Its time in the server's queue is in neither.

@@ -24,6 +24,7 @@ struct dialect {
   bool priority = false;                ///< takes chat_request::priority along, for its own scheduler
   bool usage_in_each_chunk = false;     ///< stream_options.continuous_usage_stats
   bool timings = false;                 ///< timings_per_token, and `timings` in each answer
+  bool header_at_start = false;         ///< of a stream: it is sent when the request has left the server's queue
   std::string_view health_path = {};    ///< outside /v1; empty: it has none, and its models are asked for
   std::string_view tokenize_path = {};  ///< outside /v1; empty: it has none
 
@@ -48,6 +49,7 @@ inline constexpr dialect lm_studio{.name = "lm_studio"};
 inline constexpr dialect llama_cpp{.name = "llama_cpp",
                                    .reasoning_effort = true,
                                    .timings = true,
+                                   .header_at_start = true,
                                    .health_path = "/health",
                                    .tokenize_path = "/tokenize"};
 /// Ignores max_completion_tokens, which would be no limit at all, and gives one answer whatever is asked for.

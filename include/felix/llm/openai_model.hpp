@@ -20,6 +20,7 @@
 #include <felix/net/url.hpp>
 
 #include <algorithm>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -152,7 +153,10 @@ class openai_model {
     chat_response answer = codec::decode(server_->without_key(std::move(got.body)), url().origin());
     if (!server_->options().api_key.empty())  // again: the body may have had it escaped
       answer.text(server_->without_key(answer.text()));
-    answer.timing({.time_to_first_byte = got.timing.first_byte, .total = got.timing.total});
+    chat_timing timing{.time_to_first_byte = got.timing.first_byte, .total = got.timing.total};
+    if (const auto& at_work = answer.timing_of_server())
+      timing.queued = std::max(std::chrono::nanoseconds{0}, timing.total - at_work->prompt - at_work->generated);
+    answer.timing(timing);
     if (answer.usage().estimated) estimate(answer, prompt_bytes);
     co_return answer;
   }

@@ -72,7 +72,10 @@ class answer_stream {
  private:
   task<void> begin() {
     const http_head* const head = co_await exchange_.head();
-    if (head->is_ok()) co_return;
+    if (head->is_ok()) {
+      note_timing();
+      co_return;
+    }
     constexpr std::size_t most_bytes = std::size_t{64} << 10U;
     std::string body;
     for (;;) {
@@ -137,12 +140,17 @@ class answer_stream {
     if (first_token_.count() == 0) first_token_ = exchange_.since_sent();
   }
 
+  void note_timing() noexcept {
+    const auto first_byte = exchange_.timing().first_byte;
+    chat_timing timing{
+        .time_to_first_byte = first_byte, .time_to_first_token = first_token_, .total = exchange_.since_sent()};
+    if (server_.options().dialect.header_at_start && first_byte.count() > 0) timing.queued = first_byte;
+    whole_->response().timing(timing);
+  }
+
   void settle() noexcept {
     chat_response& answer = whole_->response();
-    const http_timing timing = exchange_.timing();
-    answer.timing({.time_to_first_byte = timing.first_byte,
-                   .time_to_first_token = first_token_,
-                   .total = exchange_.since_sent()});
+    note_timing();
     if (chunks_.usage()) {
       answer.usage(*chunks_.usage());
       return;
