@@ -5,6 +5,7 @@
 #include <felix/async/simulated_loop.hpp>
 #include <felix/async/sleep.hpp>
 #include <felix/async/sync_wait.hpp>
+#include <felix/async/timeout.hpp>
 #include <felix/async/when_all.hpp>
 #include <felix/llm/scripted_model.hpp>
 #include "support/catch.hpp"
@@ -15,6 +16,7 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -256,4 +258,138 @@ TEST_CASE("limited: a limit of 0 is refused", "[llm][limited]") {
   felix::scripted_model script{loop};
   CHECK_THROWS_AS(felix::model_ref{script} | felix::limit{0}, felix::error);
   CHECK_THROWS_AS((felix::model_ref{script} | felix::limit{{.limit = 1, .held_back = 1}}), felix::error);
+}
+
+namespace {
+
+/// Writes down what it is told, and has the limit that a test gives it.
+class recording_policy : public felix::limit_policy {
+ public:
+  struct record {
+    std::vector<std::string> events = {};
+    std::size_t limit = 1;
+  };
+  explicit recording_policy(record& into) : into_{&into} {}
+
+  [[nodiscard]] std::size_t limit() const noexcept override { return into_->limit; }
+  void sent(std::uint64_t request, felix::token_count prompt, time_point now) override {
+    note("sent", request, now);
+    into_->events.back() += ", " + std::to_string(prompt) + " tokens";
+  }
+  void first_token(std::uint64_t request, std::optional<duration>, time_point now) override {
+    note("first", request, now);
+  }
+  void ended(std::uint64_t request, felix::limit_outcome how, const felix::token_usage& usage, std::optional<duration>,
+             time_point now) override {
+    constexpr const char* names[] = {"answered", "overloaded", "nothing"};
+    note(names[static_cast<std::size_t>(how)], request, now);
+    if (how == felix::limit_outcome::answered)
+      into_->events.back() += ", " + std::to_string(usage.completion_tokens) + " tokens";
+  }
+
+ private:
+  void note(const std::string& what, std::uint64_t request, time_point now) {
+    const auto at = std::chrono::duration_cast<std::chrono::seconds>(now - felix::simulated_loop::start);
+    into_->events.push_back(what + " " + std::to_string(request) + " at " + std::to_string(at.count()));
+  }
+  record* into_;
+};
+
+/// A model without streams.
+struct whole_answers {
+  felix::scripted_model* script;
+  felix::task<felix::chat_response> complete(chat_request request) { return script->complete(std::move(request)); }
+};
+
+}  // namespace
+
+TEST_CASE("limited: a policy is told of each request, and whole answers are streamed for it", "[llm][limited]") {
+  felix::simulated_loop loop;
+  felix::scripted_model script{loop};
+  script.on("").reply("01234567").after(4s);
+  recording_policy::record told{.limit = 2};
+  auto llm = felix::model_ref{script} | felix::limit{recording_policy{told}};
+  CHECK(llm.status().limit == 2);
+  const auto answers =
+      loop.run(felix::when_all(llm.complete(chat_request{}.user("1234")), llm.complete(chat_request{}.user("12345678")),
+                               llm.complete(chat_request{}.user("123456789abc"))));
+  CHECK(std::get<0>(answers).text() == "01234567");
+  CHECK(std::get<2>(answers).timing().waited == 4s);
+  CHECK(told.events == std::vector<std::string>{"sent 1 at 0, 5 tokens", "sent 2 at 0, 6 tokens", "first 1 at 2",
+                                                "first 2 at 2", "answered 1 at 4, 2 tokens",
+                                                "answered 2 at 4, 2 tokens", "sent 3 at 4, 7 tokens", "first 3 at 6",
+                                                "answered 3 at 8, 2 tokens"});
+}
+
+TEST_CASE("limited: the limit is what the policy says, from its next event on", "[llm][limited]") {
+  felix::simulated_loop loop;
+  felix::scripted_model script{loop};
+  script.on("").reply("x").after(1s);
+  recording_policy::record told{.limit = 1};
+  auto llm = whole_answers{&script} | felix::limit{recording_policy{told}};
+  std::vector<felix::task<felix::chat_response>> asked;
+  for (int i = 0; i < 5; ++i) asked.push_back(llm.complete(chat_request{}.user("x")));
+  told.limit = 4;  // seen when the first has been sent
+  loop.run(felix::when_all(std::move(asked)));
+  CHECK(script.max_in_flight() == 4);
+  CHECK(llm.slots().limit() == 4);
+  CHECK(told.events.size() == 10);  // no model that streams: no first token
+  CHECK(loop.now() == felix::simulated_loop::start + 2s);
+}
+
+TEST_CASE("limited: a policy is told once how a request ended, however it did", "[llm][limited]") {
+  felix::simulated_loop loop;
+  felix::scripted_model script{loop};
+  const auto refused = [](int status, std::optional<std::chrono::milliseconds> hint) {
+    return felix::api_error{"no",
+                            {.status = status,
+                             .retry_after = hint,
+                             .kind = status == 503 ? felix::error_kind::overloaded : felix::error_kind::rate_limited}};
+  };
+  script.on("busy").fail(refused(503, {}));
+  script.on("often").fail(refused(429, {}));
+  script.on("hinted").fail(refused(429, 5s));
+  script.on("broken").fail(felix::error{felix::errc::transport, "gone"});
+  script.on("").reply("0123456789").after(3s);
+  recording_policy::record told{.limit = 9};
+  auto llm = felix::model_ref{script} | felix::limit{recording_policy{told}};
+  for (const char* const what : {"busy", "often", "hinted", "broken"})
+    CHECK_THROWS_AS(loop.run(llm.complete(chat_request{}.user(what))), felix::error);
+  CHECK_THROWS_AS(loop.run(felix::timeout(1s, llm.complete(chat_request{}.user("slow")))), felix::timed_out);
+  const auto leave = [&]() -> felix::task<void> {
+    auto stream = llm.stream(chat_request{}.user("left"));
+    static_cast<void>(co_await stream.next());
+  };
+  loop.run(leave());
+  std::vector<std::string> ends;
+  for (const std::string& event : told.events) {
+    if (!event.starts_with("sent") && !event.starts_with("first")) ends.push_back(event);
+  }
+  CHECK(ends == std::vector<std::string>{"overloaded 1 at 0", "overloaded 2 at 0", "nothing 3 at 0", "nothing 4 at 0",
+                                         "nothing 5 at 1", "nothing 6 at 2"});
+  CHECK(llm.status().in_use == 0);
+}
+
+TEST_CASE("limited: streams are passed on, and hold their slot to the end", "[llm][limited]") {
+  felix::simulated_loop loop;
+  felix::scripted_model script{loop};
+  script.on("").reply("0123456789").after(3s);
+  auto llm = felix::model_ref{script} | felix::limit{1};
+  const auto read = [&]() -> felix::task<std::string> {
+    auto stream = llm.stream(chat_request{}.user("x"));
+    std::string text;
+    for (;;) {
+      const auto delta = co_await stream.next();
+      if (!delta) break;
+      text += delta->text();
+      CHECK(llm.status().in_use == 1);
+    }
+    CHECK(stream.response().text() == text);
+    text += " after " + std::to_string(stream.response().timing().waited / 1s);
+    co_return text;
+  };
+  const auto [one, two] = loop.run(felix::when_all(read(), read()));
+  CHECK(one == "0123456789 after 0");
+  CHECK(two == "0123456789 after 3");
+  CHECK(script.max_in_flight() == 1);
 }

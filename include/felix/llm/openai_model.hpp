@@ -11,7 +11,6 @@
 #include <felix/llm/codec.hpp>
 #include <felix/llm/detail/answer_stream.hpp>
 #include <felix/llm/detail/openai_server.hpp>
-#include <felix/llm/detail/request_body.hpp>
 #include <felix/llm/dialect.hpp>
 #include <felix/llm/embedding_request.hpp>
 #include <felix/llm/model.hpp>
@@ -72,10 +71,7 @@ class openai_model {
     auto whole = std::make_shared<chat_stream::answer>();
     if (const int answers = answers_one_by_one(request); answers > 1)
       return {streams_one_by_one(std::move(request), answers, whole), whole};
-    http_request post = server_->chat_stream();
-    post.body(encode(request, true));
-    const std::size_t prompt_bytes = post.body()->size();
-    return {detail::answer_stream::deltas(*server_, std::move(post), prompt_bytes, whole), whole};
+    return {detail::answer_stream::deltas(*server_, std::move(request), whole), whole};
   }
 
   /// What the server offers: GET /models.
@@ -130,23 +126,8 @@ class openai_model {
   [[nodiscard]] const felix::dialect& dialect() const noexcept { return server_->options().dialect; }
 
  private:
-  [[nodiscard]] std::string encode(const chat_request& request, bool stream) const {
-    for (const auto& [name, json] : request.extra()) check_json("the extra field \"" + name + "\"", json);
-    for (const function_tool& tool : request.tools()) {
-      if (!tool.parameters.empty()) check_json("the parameters of tool \"" + tool.name + "\"", tool.parameters);
-    }
-    if (request.format().form == response_format::kind::json_schema)
-      check_json("the schema \"" + request.format().name + "\"", request.format().schema);
-    return detail::request_body::of(request, dialect(), server_->options().model, stream, request.n());
-  }
-  static void check_json(const std::string& what, const std::string& json) {
-    if (!codec::is_json(json))
-      throw error{errc::invalid_argument, "chat_request: " + what + " is not JSON; a text needs quotes inside"};
-  }
-
   task<chat_response> complete_once(chat_request request) {
-    http_request post = server_->chat();
-    post.body(encode(request, false));
+    http_request post = server_->post(request, detail::openai_server::answer_form::whole);
     const std::size_t prompt_bytes = post.body()->size();
     http_response got = co_await server_->http().send(std::move(post));
     server_->check(got.head, got.body);

@@ -5,6 +5,7 @@
 #include <felix/async/async_generator.hpp>
 #include <felix/async/task.hpp>
 #include <felix/error.hpp>
+#include <felix/llm/chat_request.hpp>
 #include <felix/llm/chat_response.hpp>
 #include <felix/llm/chat_stream.hpp>
 #include <felix/llm/codec.hpp>
@@ -46,9 +47,11 @@ class answer_stream {
   answer_stream(answer_stream&&) = delete;
   ~answer_stream() { settle(); }
 
-  static async_generator<chat_delta> deltas(openai_server& server, http_request request, std::size_t prompt_bytes,
+  static async_generator<chat_delta> deltas(openai_server& server, chat_request request,
                                             std::shared_ptr<chat_stream::answer> whole) {
-    answer_stream self{server, std::move(request), prompt_bytes, std::move(whole)};
+    http_request post = server.post(request, openai_server::answer_form::stream);
+    const std::size_t prompt_bytes = post.body()->size();
+    answer_stream self{server, std::move(post), prompt_bytes, std::move(whole)};
     try {
       co_await self.begin();
       while (!self.is_done() && co_await self.read()) {

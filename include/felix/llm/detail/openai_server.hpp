@@ -4,7 +4,9 @@
 
 #include <felix/async/task.hpp>
 #include <felix/error.hpp>
+#include <felix/llm/chat_request.hpp>
 #include <felix/llm/codec.hpp>
+#include <felix/llm/detail/request_body.hpp>
 #include <felix/llm/dialect.hpp>
 #include <felix/net/event_loop.hpp>
 #include <felix/net/http_client.hpp>
@@ -48,9 +50,21 @@ class openai_server {
   [[nodiscard]] const openai_options& options() const noexcept { return options_; }
   [[nodiscard]] http_client& http() noexcept { return http_; }
 
-  // The patterns of the two requests that are sent all the time.
-  [[nodiscard]] const http_request& chat() const noexcept { return chat_; }
-  [[nodiscard]] const http_request& chat_stream() const noexcept { return chat_stream_; }
+  enum class answer_form : unsigned char { whole, stream };
+  /// The request as it is sent.
+  /// Throws error (invalid_argument) for what no server could accept.
+  [[nodiscard]] http_request post(const chat_request& request, answer_form form) const {
+    for (const auto& [name, json] : request.extra()) check_json("the extra field \"" + name + "\"", json);
+    for (const function_tool& tool : request.tools()) {
+      if (!tool.parameters.empty()) check_json("the parameters of tool \"" + tool.name + "\"", tool.parameters);
+    }
+    if (request.format().form == response_format::kind::json_schema)
+      check_json("the schema \"" + request.format().name + "\"", request.format().schema);
+    const bool stream = form == answer_form::stream;
+    http_request made = stream ? chat_stream_ : chat_;
+    made.body(request_body::of(request, options_.dialect, options_.model, stream, request.n()));
+    return made;
+  }
 
   /// GET of a URL, or POST of a body.
   task<std::string> send(std::string url, std::string body = {}) {
@@ -87,6 +101,11 @@ class openai_server {
   }
 
  private:
+  static void check_json(const std::string& what, const std::string& json) {
+    if (!codec::is_json(json))
+      throw error{errc::invalid_argument, "chat_request: " + what + " is not JSON; a text needs quotes inside"};
+  }
+
   [[nodiscard]] http_request prepare(std::string url, std::string_view accept) const {
     http_request request{std::move(url)};
     request.header("Accept", accept).timeouts(options_.timeouts);
@@ -109,7 +128,7 @@ class openai_server {
   base_url url_;
   openai_options options_;
   http_client http_;
-  http_request chat_;
+  http_request chat_;  // the patterns of the requests that are sent all the time
   http_request chat_stream_;
 };
 
