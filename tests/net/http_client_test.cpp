@@ -354,3 +354,27 @@ TEST_CASE("http_client: what real servers sent, byte by byte", "[net][http][samp
   const auto got = loop.run(get(http, server.url()));
   CHECK(got.status() == std::stoi(bytes->substr(9, 3)));
 }
+
+TEST_CASE("http_client: tells how many connections it has opened, uses and keeps", "[net][http]") {
+  fault_server server{[](const felix::test::request&) { return felix::test::http(200, "{}"); }};
+  felix::event_loop loop;
+  felix::http_client http{loop};
+  const auto during = [&]() -> felix::task<felix::http_usage> {
+    co_await http.send(felix::http_request{server.url()});
+    co_return http.usage_stats();
+  };
+  CHECK(http.usage_stats().opened == 0);
+  loop.run(felix::when_all(get(http, server.url()), get(http, server.url())));
+  CHECK(http.usage_stats().in_use == 0);
+  CHECK(http.usage_stats().idle == 2);
+  CHECK(http.usage_stats().opened == 2);
+  {
+    auto exchange = http.open(felix::http_request{server.url()});
+    const auto begin = [&]() -> felix::task<void> { co_await exchange.head(); };
+    loop.run(begin());
+    CHECK(http.usage_stats().in_use == 1);
+    CHECK(http.usage_stats().idle == 1);
+  }
+  CHECK(loop.run(during()).in_use == 0);
+  CHECK(http.usage_stats().in_use == 0);
+}

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -231,6 +232,13 @@ class http_head {
 struct http_timing {
   std::chrono::nanoseconds first_byte{0};  ///< until the header was there
   std::chrono::nanoseconds total{0};       ///< until the end
+};
+
+/// The connections of a client at one moment.
+struct http_usage {
+  std::size_t in_use = 0;    ///< requests that are on the wire, or about to be
+  std::size_t idle = 0;      ///< open, and waiting to be used again
+  std::uint64_t opened = 0;  ///< so far
 };
 
 /// A whole answer, whatever its status.

@@ -118,6 +118,17 @@ class http_client {
     return {lines_, std::move(request), detail::http_line::reading::as_it_comes};
   }
 
+  [[nodiscard]] http_usage usage_stats() const {
+    http_usage copy;
+    lines_->with_usage([&](const http_usage& now) { copy = now; });
+    return copy;
+  }
+  /// Calls `read` with the usage. No request begins or ends meanwhile.
+  template <class Read>
+  void with_usage(Read&& read) const {
+    lines_->with_usage(std::forward<Read>(read));
+  }
+
  private:
   std::shared_ptr<detail::http_lines> lines_;
 };

@@ -38,7 +38,7 @@ TEST_CASE("http_wait: gives the head, then bytes as long as there are some", "[n
     return answer;
   }};
   felix::event_loop loop;
-  http_line line{loop};
+  http_line line{loop, std::make_shared<felix::detail::socket_count>()};
   line.prepare(felix::http_request{server.url()}, http_line::reading::as_it_comes);
   CHECK(loop.run(read(line)) == "0123456789");
 }
@@ -46,7 +46,7 @@ TEST_CASE("http_wait: gives the head, then bytes as long as there are some", "[n
 TEST_CASE("http_wait: what has ended is there at once, and a stop before the start sends nothing", "[net][http_wait]") {
   fault_server server{[](const felix::test::request&) { return felix::test::http(200, "ok"); }};
   felix::event_loop loop;
-  http_line line{loop};
+  http_line line{loop, std::make_shared<felix::detail::socket_count>()};
   line.prepare(felix::http_request{server.url()}, http_line::reading::as_a_whole);
   felix::stop_source stop;
   stop.request_stop();

@@ -4,15 +4,19 @@
 
 #include <felix/error.hpp>
 #include <felix/net/detail/curl_library.hpp>
+#include <felix/net/detail/socket_count.hpp>
 
 #include <curl/curl.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <limits>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 namespace felix::inline v1 {
 namespace detail {
@@ -83,6 +87,14 @@ class curl_multi {
 
   [[nodiscard]] std::size_t running() const noexcept { return running_; }
 
+  /// For connections, which live as long as the reactor. What has no other owner and no open socket is let go.
+  void keep(std::shared_ptr<const socket_count> sockets) {
+    if (std::find(sockets_.begin(), sockets_.end(), sockets) != sockets_.end()) return;
+    const auto is_over = [](const auto& each) { return each.use_count() == 1 && each->open_now() == 0; };
+    sockets_.erase(std::remove_if(sockets_.begin(), sockets_.end(), is_over), sockets_.end());
+    sockets_.push_back(std::move(sockets));
+  }
+
  protected:
   curl_multi() {
     initialise_curl();
@@ -125,6 +137,7 @@ class curl_multi {
   }
 
  private:
+  std::vector<std::shared_ptr<const socket_count>> sockets_;  // outlive the multi handle
   CURLM* multi_ = nullptr;
   transfer* first_ = nullptr;
   std::size_t running_ = 0;

@@ -9,6 +9,7 @@
 #include <felix/error.hpp>
 #include <felix/net/detail/easy_handle.hpp>
 #include <felix/net/detail/http_failure.hpp>
+#include <felix/net/detail/socket_count.hpp>
 #include <felix/net/event_loop.hpp>
 #include <felix/net/http.hpp>
 
@@ -20,6 +21,7 @@
 #include <chrono>
 #include <coroutine>
 #include <cstddef>
+#include <cstdint>
 #include <exception>
 #include <memory>
 #include <mutex>
@@ -42,10 +44,20 @@ class http_lines {
   [[nodiscard]] inline std::unique_ptr<http_line> take();
   inline void give_back(std::unique_ptr<http_line> line) noexcept;
 
+  /// Calls `read` with the connections of this moment; no line is taken or given back meanwhile.
+  template <class Read>
+  void with_usage(Read&& read) const {
+    std::scoped_lock lock{mutex_};
+    const std::uint64_t open = sockets_->open_now();
+    read(http_usage{.in_use = taken_, .idle = open > taken_ ? open - taken_ : 0, .opened = sockets_->opened()});
+  }
+
  private:
   event_loop& loop_;
-  std::mutex mutex_;
+  const std::shared_ptr<socket_count> sockets_ = std::make_shared<socket_count>();
+  mutable std::mutex mutex_;  // guards what follows
   std::vector<std::unique_ptr<http_line>> idle_;
+  std::size_t taken_ = 0;
 };
 
 /// Used again for request after request. The transfer runs on the loop; one coroutine, of any thread, waits for a part of
@@ -58,12 +70,17 @@ class http_line final : private easy_handle, public curl_reactor::transfer {
   enum class part : unsigned char { head, bytes, all };
   enum class reading : unsigned char { as_it_comes, as_a_whole };
 
-  explicit http_line(event_loop& loop) : transfer{easy_handle::get()}, loop_{loop} {
+  http_line(event_loop& loop, std::shared_ptr<socket_count> sockets)
+      : transfer{easy_handle::get()}, loop_{loop}, sockets_{std::move(sockets)} {
     set(CURLOPT_WRITEFUNCTION, &on_body);
     set(CURLOPT_WRITEDATA, this);
     set(CURLOPT_HEADERFUNCTION, &on_header);
     set(CURLOPT_HEADERDATA, this);
     set(CURLOPT_ERRORBUFFER, detail_.data());
+    set(CURLOPT_OPENSOCKETFUNCTION, &socket_count::open_socket);
+    set(CURLOPT_OPENSOCKETDATA, sockets_.get());
+    set(CURLOPT_CLOSESOCKETFUNCTION, &socket_count::close_socket);
+    set(CURLOPT_CLOSESOCKETDATA, sockets_.get());
     loop_.reactor().prepare(easy());
   }
 
@@ -168,6 +185,7 @@ class http_line final : private easy_handle, public curl_reactor::transfer {
   void begin() {
     if (stopped_before_start()) return end(http_failure::stopped);
     try {
+      if (sockets_) loop_.reactor().keep(std::exchange(sockets_, nullptr));
       loop_.reactor().start(*this);
       std::scoped_lock lock{mutex_};
       sent_ = true;
@@ -388,6 +406,7 @@ class http_line final : private easy_handle, public curl_reactor::transfer {
   }
 
   event_loop& loop_;
+  std::shared_ptr<socket_count> sockets_;  // null: the reactor keeps it
   std::optional<http_request> request_;
   reading reading_ = reading::as_a_whole;
 
@@ -427,18 +446,26 @@ class http_line final : private easy_handle, public curl_reactor::transfer {
 inline std::unique_ptr<http_line> http_lines::take() {
   {
     std::scoped_lock lock{mutex_};
+    ++taken_;
     if (!idle_.empty()) {
       auto line = std::move(idle_.back());
       idle_.pop_back();
       return line;
     }
   }
-  return std::make_unique<http_line>(loop_);
+  try {
+    return std::make_unique<http_line>(loop_, sockets_);
+  } catch (...) {
+    std::scoped_lock lock{mutex_};
+    --taken_;
+    throw;
+  }
 }
 
 inline void http_lines::give_back(std::unique_ptr<http_line> line) noexcept try {
   line->reset();
   std::scoped_lock lock{mutex_};
+  --taken_;
   idle_.push_back(std::move(line));
 } catch (...) {  // no memory: one handle less
 }
