@@ -57,13 +57,16 @@
 #include <felix/llm/embedding_request.hpp>
 #include <felix/llm/image.hpp>
 #include <felix/llm/json_text.hpp>
+#include <felix/llm/limit_policy.hpp>
 #include <felix/llm/limited.hpp>
 #include <felix/llm/model.hpp>
 #include <felix/llm/openai_model.hpp>
+#include <felix/llm/request_usage.hpp>
 #include <felix/llm/retry_hint.hpp>
 #include <felix/llm/retry_policy.hpp>
 #include <felix/llm/retrying.hpp>
 #include <felix/llm/scripted_model.hpp>
+#include <felix/llm/server_info.hpp>
 #include <felix/net/curl_reactor.hpp>
 #include <felix/net/event_loop.hpp>
 #include <felix/net/http.hpp>

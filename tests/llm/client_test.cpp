@@ -9,6 +9,7 @@
 #include "support/catch.hpp"
 #include "support/fault_server.hpp"
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <future>
@@ -45,10 +46,43 @@ TEST_CASE("client: statistics are one snapshot, and print", "[llm][client]") {
   CHECK(stats.slots.limit == 4);
   CHECK(stats.slots.in_use == 0);
   CHECK_THAT(fmt::format("{}", stats), ContainsSubstring("3 requests, 1 failed, 0 retried, 0 in flight, 30 tokens"));
-  REQUIRE(log.size() == 3);
-  CHECK_THAT(log[0], ContainsSubstring("15 tokens"));
-  CHECK_THAT(log[2], ContainsSubstring("400"));
+  CHECK(stats.server.requests == 3);
+  CHECK(stats.server.connections.opened == 1);
+  CHECK(stats.server.connections.idle == 1);
+  REQUIRE(log.size() == 6);
+  CHECK(log[0] == "#1 asked: 1 messages, 1 bytes, at most all tokens, normal");
+  CHECK_THAT(log[1], ContainsSubstring("#1 answered: 15 tokens"));
+  CHECK_THAT(log[5], ContainsSubstring("#3 failed") && ContainsSubstring("400"));
   for (const auto& line : log) CHECK_THAT(line, !ContainsSubstring("sk-hidden"));
+}
+
+TEST_CASE("client: whatever moment statistics are taken, they fit together", "[llm][client]") {
+  fault_server server{[](const felix::test::request&) { return felix::test::chat("ok", 10, 5); }};
+  felix::io_thread io;
+  felix::client llm{io, {.base_url = server.url(), .max_concurrent_requests = 3}};
+  const auto all = [&]() -> felix::task<void> {
+    std::vector<felix::task<felix::chat_response>> asked;
+    for (int i = 0; i < 200; ++i) asked.push_back(llm.complete(chat_request{}.user("x")));
+    co_await felix::when_all(std::move(asked));
+  };
+  auto done = io.spawn(all());
+  std::uint64_t in_flight_seen = 0;
+  for (bool is_over = false; !is_over;) {
+    is_over = done.wait_for(0s) == std::future_status::ready;
+    const auto now = llm.usage_stats();
+    REQUIRE(now.slots.in_use <= now.in_flight);
+    REQUIRE(now.server.in_flight <= now.slots.in_use);
+    REQUIRE(now.requests <= now.server.requests);
+    REQUIRE(now.tokens.total_tokens <= now.server.tokens.total_tokens);
+    REQUIRE(now.requests <= now.retries.requests);
+    in_flight_seen = std::max(in_flight_seen, now.in_flight);
+  }
+  CHECK(in_flight_seen > 0);
+  const auto end = llm.usage_stats();
+  CHECK(end.requests == 200);
+  CHECK(end.server.requests == 200);
+  CHECK(end.waits.count() == 200);
+  CHECK(end.server.connections.opened <= 3);
 }
 
 TEST_CASE("client: options that cannot work are refused at once", "[llm][client]") {
@@ -165,8 +199,10 @@ TEST_CASE("client: what may pass is asked again, and told", "[llm][client]") {
                            }}};
   CHECK(loop.run(llm.complete(chat_request{}.user("x"))).text() == "ok");
   CHECK(llm.usage_stats().retries.retries == 1);
-  REQUIRE(log.size() == 2);
-  CHECK_THAT(log[0], ContainsSubstring("again in") && ContainsSubstring("busy"));
+  CHECK(llm.usage_stats().server.requests == 2);
+  CHECK(llm.usage_stats().server.failed == 1);
+  REQUIRE(log.size() == 3);
+  CHECK_THAT(log[1], ContainsSubstring("#1 again in") && ContainsSubstring("busy"));
   felix::client never{loop, {.base_url = server.url(), .retry = {.attempts = 1}}};
   calls = 0;
   CHECK_THROWS_AS(loop.run(never.complete(chat_request{}.user("x"))), felix::api_error);

@@ -204,10 +204,10 @@ TEST_CASE("retrying: each retry is told, and options out of range are refused", 
   failing_model server;
   server.then(refused(error_kind::overloaded, 503));
   std::vector<int> told;
-  auto llm =
-      failing_model{server} | felix::retry{}.on_retry([&](const felix::error& why, const felix::retry_decision&) {
-        told.push_back(dynamic_cast<const felix::api_error&>(why).status());  // as it was thrown
-      });
+  auto llm = failing_model{server} | felix::retry{}.on_retry([&](const felix::chat_request&, const felix::error& why,
+                                                                 const felix::retry_decision&) {
+    told.push_back(dynamic_cast<const felix::api_error&>(why).status());  // as it was thrown
+  });
   CHECK(loop.run(llm.complete(felix::chat_request{}.user("x"))).text() == "answer");
   CHECK(told == std::vector{503});
   CHECK_THROWS_AS(felix::retry{{.attempts = 0}}, felix::error);

@@ -222,6 +222,13 @@ class chat_request {
   }
   chat_request priority(request_priority level) && { return std::move(priority(level)); }
 
+  // For layers: which request of a client it is, in logs. Not sent; 0: none.
+  chat_request& number(std::uint32_t value) noexcept {
+    number_ = value;
+    return *this;
+  }
+  [[nodiscard]] std::uint32_t number() const noexcept { return number_; }
+
   [[nodiscard]] const std::vector<chat_message>& messages() const noexcept { return messages_.get(); }
   [[nodiscard]] const std::vector<function_tool>& tools() const noexcept { return known().tools; }
   [[nodiscard]] std::optional<tool_mode> tool_choice() const noexcept { return known().mode; }
@@ -297,6 +304,7 @@ class chat_request {
   token_count max_tokens_ = 0;  // 0: not set
   double temperature_ = -1;     // below 0: not set
   std::uint32_t seed_ = 0;
+  std::uint32_t number_ = 0;
   bool has_seed_ = false;
   request_priority priority_ = request_priority::normal;
 };

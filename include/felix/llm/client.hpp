@@ -14,6 +14,7 @@
 #include <felix/llm/limited.hpp>
 #include <felix/llm/model.hpp>
 #include <felix/llm/openai_model.hpp>
+#include <felix/llm/request_usage.hpp>
 #include <felix/llm/retry_policy.hpp>
 #include <felix/llm/retrying.hpp>
 #include <felix/net/event_loop.hpp>
@@ -28,7 +29,6 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -38,7 +38,7 @@
 
 namespace felix::inline v1 {
 
-/// One line about a request, for people. Never holds a key.
+/// One line about a request, for people: `#7 asked: ...`, and what became of it. Never holds a key, or what was said.
 struct log_line {
   std::string text = {};
 };
@@ -50,7 +50,8 @@ struct client_options {
   /// What the server understands beyond what all do: see `dialects`.
   felix::dialect dialect = {};
   std::size_t max_concurrent_requests = 4;
-  /// Instead of max_concurrent_requests, which then counts for nothing: a limit that this client shares with others, or one that can do more.
+  /// Instead of max_concurrent_requests, which then counts for nothing: a limit that this client shares with others, or
+  /// one that can do more.
   ///     felix::priority_semaphore slots{4};     // outlives the clients
   ///     felix::client llm{loop, {.limit_by = felix::limit{slots}}};
   std::optional<limit> limit_by = {};
@@ -89,9 +90,8 @@ class client {
   task<chat_response> complete(chat_request request) { return complete(state_, std::move(request)); }
 
   chat_stream stream(chat_request request) {
-    chat_stream inner = state_->stack.stream(std::move(request));
-    const auto whole = inner.whole();
-    return {relay(state_, std::move(inner)), whole};
+    auto whole = std::make_shared<chat_stream::answer>();
+    return {relay(state_, std::move(request), whole), whole};
   }
 
   // Not counted, and not held back by the limit. See openai_model.
@@ -100,15 +100,30 @@ class client {
     return guarded(state_, server().embeddings(std::move(request)));
   }
   task<token_count> count_tokens(std::string text) { return guarded(state_, server().count_tokens(std::move(text))); }
+  task<server_info> identify() { return guarded(state_, server().identify()); }
   task<server_health> health() { return guarded(state_, server().health()); }
 
+  /// Everything at one moment: no request begins, ends or goes on meanwhile.
   [[nodiscard]] client_usage usage_stats() const {
     const state& now = *state_;
-    std::scoped_lock lock{now.mutex};
-    client_usage usage = now.usage;
-    usage.slots = now.stack.inner().status();
-    usage.retries = now.stack.usage_stats();
+    client_usage usage;
     usage.shares_slots = now.shares_slots;
+    const auto& retries = now.stack;
+    const auto& slots = retries.inner();
+    const auto& server = slots.inner();
+    // Outside in, as a request takes these locks; each is held while the next is read.
+    now.requests.with_usage([&](const request_usage& whole) {
+      static_cast<request_usage&>(usage) = whole;
+      retries.with_usage([&](const retry_usage& r) {
+        usage.retries = r;
+        slots.with_usage([&](const limit_usage& l) {
+          usage.slots = l.slots;
+          usage.refused = l.refused;
+          usage.waits = l.waits;
+          server.with_usage([&](const server_usage& s) { usage.server = s; });
+        });
+      });
+    });
     return usage;
   }
   [[nodiscard]] const base_url& url() noexcept { return server().url(); }
@@ -130,12 +145,10 @@ class client {
                 felix::retry{options.retry}.on_retry(tell(log))} {}
 
     /// What is logged before another attempt.
-    static std::function<void(const error&, const retry_decision&)> tell(
-        const std::function<void(const log_line&)>& log) {
+    static retry::callback tell(const std::function<void(const log_line&)>& log) {
       if (!log) return {};
-      return [&log](const error& why, const retry_decision& next) {
-        log({fmt::format("again in {} ms: {}",
-                         std::chrono::duration_cast<std::chrono::milliseconds>(next.after).count(), why.what())});
+      return [&log](const chat_request& request, const error& why, const retry_decision& next) {
+        log({fmt::format("#{} again in {} ms: {}", request.number(), in_ms(next.after), why.what())});
       };
     }
 
@@ -143,10 +156,13 @@ class client {
     const bool shares_slots;
     stop_source closing;
     std::atomic<std::size_t> in_flight{0};
-    mutable std::mutex mutex;  // guards usage
-    client_usage usage;
+    std::atomic<std::uint32_t> asked{0};
+    detail::request_counter requests;
     retrying<limited<openai_model>> stack;
   };
+  [[nodiscard]] static std::int64_t in_ms(std::chrono::nanoseconds d) noexcept {
+    return std::chrono::duration_cast<std::chrono::milliseconds>(d).count();
+  }
 
   /// While a coroutine is at it, the destructor waits.
   class in_flight {
@@ -162,66 +178,46 @@ class client {
    private:
     state& of_;
   };
-  enum class ended : unsigned char { answered, failed, left };
 
-  /// One request among those that are counted.
-  class counted {
+  /// One request among those that are counted and logged.
+  class counted : public detail::request_counter::counted {
    public:
-    explicit counted(state& in) : in_{in} {
-      std::scoped_lock lock{in_.mutex};
-      ++in_.usage.in_flight;
+    counted(state& in, chat_request& request, std::shared_ptr<chat_stream::answer> whole = nullptr)
+        : detail::request_counter::counted{in.requests, std::move(whole)}, log_{in.log} {
+      request.number(number_ = in.asked.fetch_add(1, std::memory_order_relaxed) + 1);
+      if (!log_) return;
+      std::size_t bytes = 0;
+      for (const chat_message& message : request.messages()) bytes += message.content.size();
+      log_({fmt::format("#{} asked: {} messages, {} bytes, at most {} tokens, {}", number_, request.messages().size(),
+                        bytes, request.max_tokens() ? fmt::to_string(*request.max_tokens()) : "all",
+                        to_string(request.priority()))});
     }
-    counted(counted&&) = delete;
     ~counted() {
-      if (!is_over_) over(ended::left);
+      if (log_ && !is_over()) log_({fmt::format("#{} left", number_)});
     }
 
     void answered(const chat_response& answer) {
-      over(ended::answered, &answer);
-      if (!in_.log) return;
-      const auto in_ms = [](std::chrono::nanoseconds d) {
-        return std::chrono::duration_cast<std::chrono::milliseconds>(d).count();
-      };
-      in_.log(
-          {fmt::format("answered: {} tokens ({} + {}), {} ms after a wait of {} ms, {}", answer.usage().total_tokens,
-                       answer.usage().prompt_tokens, answer.usage().completion_tokens, in_ms(answer.timing().total),
-                       in_ms(answer.timing().waited), to_string(answer.finish_reason()))});
+      detail::request_counter::counted::answered(answer);
+      if (!log_) return;
+      const token_usage& usage = answer.usage();
+      log_({fmt::format("#{} answered: {} tokens ({} + {}{}), {} ms after a wait of {} ms, {}", number_,
+                        usage.total_tokens, usage.prompt_tokens, usage.completion_tokens,
+                        usage.estimated ? ", estimated" : "", in_ms(answer.timing().total),
+                        in_ms(answer.timing().waited), to_string(answer.finish_reason()))});
     }
-    /// `so_far`: what came before, or null.
-    void failed(const error& failure, const chat_response* so_far = nullptr) {
-      over(ended::failed, so_far);
-      if (in_.log) in_.log({fmt::format("failed: {}", failure.what())});
+    void failed(const error& failure) {
+      detail::request_counter::counted::failed();
+      if (log_) log_({fmt::format("#{} failed: {}", number_, failure.what())});
     }
-    void left(const chat_response& so_far) { over(ended::left, &so_far); }
-    [[nodiscard]] bool is_over() const noexcept { return is_over_; }
 
    private:
-    void over(ended how, const chat_response* answer = nullptr) {
-      is_over_ = true;
-      std::scoped_lock lock{in_.mutex};
-      client_usage& usage = in_.usage;
-      --usage.in_flight;
-      ++usage.requests;
-      if (how == ended::failed) ++usage.failed;
-      if (how == ended::left) ++usage.left;
-      if (answer == nullptr) return;
-      usage.tokens += answer->usage();
-      const chat_timing& timing = answer->timing();
-      if (timing.time_to_first_token.count() > 0) usage.first_tokens.record(timing.time_to_first_token);
-      if (how != ended::answered) return;
-      usage.waited += timing.waited;
-      usage.served += timing.total;
-      usage.waits.record(timing.waited);
-      usage.answers.record(timing.total);
-    }
-
-    state& in_;
-    bool is_over_ = false;
+    const std::function<void(const log_line&)>& log_;
+    std::uint32_t number_ = 0;
   };
 
   static task<chat_response> complete(std::shared_ptr<state> self, chat_request request) {
     const in_flight joined{*self};
-    counted count{*self};
+    counted count{*self, request};
     try {
       chat_response answer = co_await stop_when(self->closing.get_token(), self->stack.complete(std::move(request)));
       count.answered(answer);
@@ -232,26 +228,17 @@ class client {
     }
   }
 
-  /// Counted as left when it is destroyed before its end, with what had come.
-  class counted_stream : public counted {
-   public:
-    counted_stream(state& in, std::shared_ptr<chat_stream::answer> whole) : counted{in}, whole_{std::move(whole)} {}
-    ~counted_stream() {
-      if (!is_over()) left(whole_->response());
-    }
-
-   private:
-    std::shared_ptr<chat_stream::answer> whole_;
-  };
-  static async_generator<chat_delta> relay(std::shared_ptr<state> self, chat_stream inner) {
-    counted_stream count{*self, inner.whole()};
-    chat_stream held = std::move(inner);  // ends before it is counted
+  static async_generator<chat_delta> relay(std::shared_ptr<state> self, chat_request request,
+                                           std::shared_ptr<chat_stream::answer> whole) {
+    counted count{*self, request, whole};
+    chat_stream held = self->stack.stream(std::move(request));  // ends before it is counted
+    whole->refer_to(held.whole());
     for (;;) {
       std::optional<chat_delta> delta;
       try {
         delta = co_await next(*self, held);
       } catch (const error& failure) {
-        count.failed(failure, &held.response());
+        count.failed(failure);
         throw;
       }
       if (!delta) break;

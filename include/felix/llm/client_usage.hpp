@@ -3,9 +3,10 @@
 #pragma once
 
 #include <felix/async/priority_semaphore.hpp>
+#include <felix/llm/openai_model.hpp>
+#include <felix/llm/request_usage.hpp>
 #include <felix/llm/retrying.hpp>
 #include <felix/telemetry/histogram.hpp>
-#include <felix/usage.hpp>
 
 #include <fmt/format.h>
 
@@ -14,21 +15,14 @@
 
 namespace felix::inline v1 {
 
-/// What a client has done, in one consistent snapshot.
-struct client_usage {
-  std::uint64_t requests = 0;   ///< ended, well or not
-  std::uint64_t failed = 0;     ///< of these, ended with an exception
-  std::uint64_t left = 0;       ///< of these, streams that were left before their end
-  std::uint64_t in_flight = 0;  ///< begun and not ended: those that wait for a slot, too
-  token_usage tokens = {};
-  std::chrono::nanoseconds waited{0};  ///< in our queue, summed over the answers
-  std::chrono::nanoseconds served{0};  ///< by the server, summed over the answers
-  limit_status slots = {};             ///< when shared, of all who share the limit, or its group
+/// What a client has done: of its requests, and below that of each layer.
+struct client_usage : request_usage {
+  std::uint64_t refused = 0;  ///< found the queue of the limit full, or waited there too long
+  limit_status slots = {};    ///< when shared, of all who share the limit, or its group
+  bool shares_slots = false;  ///< limit_by was given a limit, or a group, that others may use too
+  histogram waits = {};       ///< in our queue, of all attempts
   retry_usage retries = {};
-  bool shares_slots = false;    ///< limit_by was given a limit, or a group, that others may use too
-  histogram waits = {};         ///< of the answers
-  histogram first_tokens = {};  ///< from sending to the first content, of the streams
-  histogram answers = {};       ///< from sending to the end
+  server_usage server = {};  ///< of each attempt
 };
 
 }  // namespace felix::inline v1
@@ -57,17 +51,15 @@ struct fmt::formatter<felix::client_usage> {
   template <class Context>
   auto format(const felix::client_usage& usage, Context& context) const {
     const auto seconds = [](std::chrono::nanoseconds d) { return std::chrono::duration<double>(d).count(); };
-    const auto answered = usage.requests - usage.failed - usage.left;
-    auto out =
-        fmt::format_to(context.out(),
-                       "{} requests, {} failed, {} retried, {} in flight, {} tokens ({} prompt, {} answer); {} of {} "
-                       "{}slots in use, {} waiting; "
-                       "mean wait {:.2f} s, mean answer {:.2f} s",
-                       usage.requests, usage.failed, usage.retries.retries, usage.in_flight, usage.tokens.total_tokens,
-                       usage.tokens.prompt_tokens, usage.tokens.completion_tokens, usage.slots.in_use,
-                       usage.slots.limit, usage.shares_slots ? "shared " : "", usage.slots.waiting_in_all(),
-                       answered != 0 ? seconds(usage.waited) / static_cast<double>(answered) : 0.0,
-                       answered != 0 ? seconds(usage.served) / static_cast<double>(answered) : 0.0);
+    auto out = fmt::format_to(
+        context.out(),
+        "{} requests, {} failed, {} retried, {} in flight, {} tokens ({} prompt, {} answer); {} of {} {}slots in use, "
+        "{} waiting; {} connections ({} idle, {} opened); mean wait {:.2f} s, mean answer {:.2f} s",
+        usage.requests, usage.failed, usage.retries.retries, usage.in_flight, usage.tokens.total_tokens,
+        usage.tokens.prompt_tokens, usage.tokens.completion_tokens, usage.slots.in_use, usage.slots.limit,
+        usage.shares_slots ? "shared " : "", usage.slots.waiting_in_all(),
+        usage.server.connections.in_use + usage.server.connections.idle, usage.server.connections.idle,
+        usage.server.connections.opened, seconds(usage.waits.mean()), seconds(usage.answers.mean()));
     if (usage.waits.count() != 0) out = fmt::format_to(out, "\n  waits:       {}", usage.waits);
     if (usage.first_tokens.count() != 0) out = fmt::format_to(out, "\n  first token: {}", usage.first_tokens);
     if (usage.answers.count() != 0) out = fmt::format_to(out, "\n  answers:     {}", usage.answers);

@@ -14,6 +14,8 @@
 #include <felix/llm/dialect.hpp>
 #include <felix/llm/embedding_request.hpp>
 #include <felix/llm/model.hpp>
+#include <felix/llm/request_usage.hpp>
+#include <felix/llm/server_info.hpp>
 #include <felix/net/event_loop.hpp>
 #include <felix/net/http_client.hpp>
 #include <felix/net/url.hpp>
@@ -48,6 +50,11 @@ enum class server_health : unsigned char {
   return "unreachable";
 }
 
+/// What a server was asked: each attempt at a chat request, and the connections.
+struct server_usage : request_usage {
+  http_usage connections = {};
+};
+
 /// Talks to a server that speaks OpenAI's chat completions. One request, one attempt.
 ///     felix::openai_model llm{loop, {.base_url = "http://localhost:8080/v1", .dialect = felix::dialects::llama_cpp}};
 /// Threads:  every member, from any thread; the network runs on the loop.
@@ -78,6 +85,31 @@ class openai_model {
   task<std::vector<model_info>> models() {
     const std::string body = co_await server_->send(server_->url().with_path("/models"));
     co_return codec::decode_models(body, server_->url().origin());
+  }
+
+  /// Which server it is, and what it can take at once: by its models, and what they make one ask. For the options of the
+  /// next client; no request needs it.
+  ///     const auto found = loop.run(llm.identify());
+  ///     felix::client better{loop, {.dialect = found.dialect, .max_concurrent_requests = found.slots}};  // unless 0
+  /// Throws what models() throws.
+  task<server_info> identify() {
+    const http_response got = co_await server_->ask(url().with_path("/models"));
+    server_->check(got.head, got.body);
+    const std::vector<model_info> models = codec::decode_models(got.body, url().origin());
+    server_info found;
+    found.dialect = dialect_of(got.head, models);
+    const bool unknown = found.dialect == dialects::plain;
+    if (unknown || found.dialect == dialects::llama_cpp) {
+      const std::string props = co_await body_if_any("/props");
+      if (const server_info said = codec::decode_props(props); said.slots != 0) co_return said;
+    }
+    if (unknown || found.dialect == dialects::lm_studio) {
+      const std::string list = co_await body_if_any("/api/v1/models");
+      server_info said = codec::decode_lm_studio_models(list, server_->options().model);
+      if (said.dialect == dialects::lm_studio) co_return said;
+    }
+    if (!models.empty()) found.context_tokens = models.front().context_tokens;
+    co_return found;
   }
 
   /// Texts as vectors: POST /embeddings.
@@ -122,15 +154,57 @@ class openai_model {
     }
   }
 
+  /// Everything at one moment.
+  [[nodiscard]] server_usage usage_stats() const {
+    server_usage copy;
+    with_usage([&](const server_usage& now) { copy = now; });
+    return copy;
+  }
+  /// Calls `read` with the usage, which does not change meanwhile.
+  template <class Read>
+  void with_usage(Read&& read) const {
+    server_usage now;
+    server_->requests().with_usage([&](const request_usage& requests) {
+      static_cast<request_usage&>(now) = requests;
+      server_->http().with_usage([&](const http_usage& connections) {
+        now.connections = connections;
+        read(std::as_const(now));
+      });
+    });
+  }
   [[nodiscard]] const base_url& url() const noexcept { return server_->url(); }
   [[nodiscard]] const felix::dialect& dialect() const noexcept { return server_->options().dialect; }
 
  private:
+  /// Of a path that most servers do not have.
+  task<std::string> body_if_any(std::string_view path) {
+    try {
+      http_response got = co_await server_->ask(url().outside_v1(path));
+      if (got.head.is_ok()) co_return std::move(got.body);
+    } catch (const cancelled&) {
+      throw;
+    } catch (const error&) {  // NOLINT(bugprone-empty-catch): then it has none
+    }
+    co_return std::string{};
+  }
+
   task<chat_response> complete_once(chat_request request) {
-    http_request post = server_->post(request, detail::openai_server::answer_form::whole);
-    const std::size_t prompt_bytes = post.body()->size();
-    http_response got = co_await server_->http().send(std::move(post));
-    server_->check(got.head, got.body);
+    detail::request_counter::counted count{server_->requests()};
+    try {
+      http_request post = server_->post(request, detail::openai_server::answer_form::whole);
+      const std::size_t prompt_bytes = post.body()->size();
+      http_response got = co_await server_->http().send(std::move(post));
+      server_->check(got.head, got.body);
+      chat_response answer = read(std::move(got));
+      if (answer.usage().estimated) estimate(answer, prompt_bytes);
+      count.answered(answer);
+      co_return answer;
+    } catch (const error&) {
+      count.failed();
+      throw;
+    }
+  }
+  [[nodiscard]] chat_response read(http_response got) const {
     chat_response answer = codec::decode(server_->without_key(std::move(got.body)), url().origin());
     if (!server_->options().api_key.empty())  // again: the body may have had it escaped
       answer.text(server_->without_key(answer.text()));
@@ -138,8 +212,7 @@ class openai_model {
     if (const auto& at_work = answer.timing_of_server())
       timing.queued = std::max(std::chrono::nanoseconds{0}, timing.total - at_work->prompt - at_work->generated);
     answer.timing(timing);
-    if (answer.usage().estimated) estimate(answer, prompt_bytes);
-    co_return answer;
+    return answer;
   }
   static void estimate(chat_response& answer, std::size_t prompt_bytes) {
     token_usage usage = answer.usage();

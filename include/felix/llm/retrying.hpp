@@ -36,6 +36,9 @@ class retrying;
 /// Lifetime: what is shared outlives the models.
 class retry {
  public:
+  /// What will be asked again, what failed, and when.
+  using callback = std::function<void(const chat_request&, const error&, const retry_decision&)>;
+
   /// Throws error (invalid_option) for options out of their range.
   explicit retry(const retry_options& options = {}) : options_{options} { options_.validate(); }
   explicit retry(retry_budget& shared, const retry_options& options = {}) : retry{options} { shared_ = &shared; }
@@ -47,13 +50,11 @@ class retry {
   }
   retry seed(std::uint64_t value) && noexcept { return seed(value); }
   /// Called before each wait, on the coroutine's thread; must not throw.
-  retry& on_retry(std::function<void(const error&, const retry_decision&)> told) & {
+  retry& on_retry(callback told) & {
     told_ = std::move(told);
     return *this;
   }
-  retry on_retry(std::function<void(const error&, const retry_decision&)> told) && {
-    return std::move(on_retry(std::move(told)));
-  }
+  retry on_retry(callback told) && { return std::move(on_retry(std::move(told))); }
 
   template <model Inner>
   friend retrying<Inner> operator|(Inner inner, retry layer) {
@@ -66,7 +67,7 @@ class retry {
   retry_options options_;
   retry_budget* shared_ = nullptr;
   std::optional<std::uint64_t> seed_;
-  std::function<void(const error&, const retry_decision&)> told_;
+  callback told_;
 };
 
 /// What a retry layer has done.
@@ -99,12 +100,11 @@ class retrying {
     for (;;) {
       std::optional<error_in_flight> failed;
       try {
-        // The last attempt may have the request itself; which one is the last is not known before.
         co_return co_await inner_.complete(request);
       } catch (const error& failure) {
         failed.emplace(failure);
       }
-      co_await wait_or_throw(*failed, so_far);
+      co_await wait_or_throw(request, *failed, so_far);
     }
   }
 
@@ -116,19 +116,25 @@ class retrying {
   }
 
   [[nodiscard]] retry_usage usage_stats() const {
+    retry_usage copy;
+    with_usage([&](const retry_usage& now) { copy = now; });
+    return copy;
+  }
+  /// Calls `read` with the usage, which does not change meanwhile.
+  template <class Read>
+  void with_usage(Read&& read) const {
     std::scoped_lock lock{shared_->mutex};
-    return shared_->usage;
+    read(std::as_const(shared_->usage));
   }
   [[nodiscard]] Inner& inner() noexcept { return inner_; }
   [[nodiscard]] const Inner& inner() const noexcept { return inner_; }
 
  private:
   struct shared {
-    shared(const retry_options& chosen, std::function<void(const error&, const retry_decision&)> callback,
-           std::uint64_t seed)
-        : options{chosen}, told{std::move(callback)}, random{seed} {}
+    shared(const retry_options& chosen, retry::callback on_retry, std::uint64_t seed)
+        : options{chosen}, told{std::move(on_retry)}, random{seed} {}
     const retry_options options;
-    const std::function<void(const error&, const retry_decision&)> told;
+    const retry::callback told;
     std::mutex mutex;  // guards what follows
     seeded_random random;
     retry_usage usage;
@@ -151,19 +157,19 @@ class retrying {
   }
 
   /// Returns when another attempt is to be made.
-  task<void> wait_or_throw(const error_in_flight& failed, retry_progress& so_far) {
+  task<void> wait_or_throw(const chat_request& request, const error_in_flight& failed, retry_progress& so_far) {
     const auto now = co_await this_task::now();
     so_far.add(failed.kind);
     const retry_decision next = decide(failed, so_far, now);
     if (!next) std::rethrow_exception(failed.thrown);
     if (next.why == retry_reason::model_loading) so_far.loading_waited += next.after;
-    if (shared_->told) tell(failed, next);
+    if (shared_->told) tell(request, failed, next);
     if (next.after.count() > 0) co_await sleep_for(next.after);
   }
-  void tell(const error_in_flight& failed, const retry_decision& next) const try {
+  void tell(const chat_request& request, const error_in_flight& failed, const retry_decision& next) const try {
     std::rethrow_exception(failed.thrown);
   } catch (const error& as_it_was) {
-    shared_->told(as_it_was, next);
+    shared_->told(request, as_it_was, next);
   }
   retry_decision decide(const error_in_flight& failed, const retry_progress& so_far,
                         std::chrono::steady_clock::time_point now) {
@@ -199,7 +205,7 @@ class retrying {
         co_yield std::move(*delta);
       }
       if (!failed) co_return;
-      co_await wait_or_throw(*failed, so_far);
+      co_await wait_or_throw(request, *failed, so_far);
     }
   }
 

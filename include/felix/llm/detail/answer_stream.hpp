@@ -49,6 +49,7 @@ class answer_stream {
 
   static async_generator<chat_delta> deltas(openai_server& server, chat_request request,
                                             std::shared_ptr<chat_stream::answer> whole) {
+    request_counter::counted count{server.requests(), whole};
     http_request post = server.post(request, openai_server::answer_form::stream);
     const std::size_t prompt_bytes = post.body()->size();
     answer_stream self{server, std::move(post), prompt_bytes, std::move(whole)};
@@ -63,11 +64,12 @@ class answer_stream {
       if (auto* const whole_answer = self.finish()) {
         for (chat_delta& delta : *whole_answer) co_yield std::move(delta);
       }
-    } catch (const cancelled&) {
-      throw;
-    } catch (const error& failure) {
-      if (self.chunks_.contents() == 0) throw;
       self.settle();
+      count.answered(self.whole_->response());
+    } catch (const error& failure) {
+      self.settle();
+      count.failed();
+      if (self.chunks_.contents() == 0 || failure.kind() == error_kind::cancelled) throw;
       throw stream_interrupted{failure, self.whole_->response()};
     }
   }

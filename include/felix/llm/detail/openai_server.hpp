@@ -8,6 +8,7 @@
 #include <felix/llm/codec.hpp>
 #include <felix/llm/detail/request_body.hpp>
 #include <felix/llm/dialect.hpp>
+#include <felix/llm/request_usage.hpp>
 #include <felix/net/event_loop.hpp>
 #include <felix/net/http_client.hpp>
 #include <felix/net/secret.hpp>
@@ -49,6 +50,9 @@ class openai_server {
   [[nodiscard]] const base_url& url() const noexcept { return url_; }
   [[nodiscard]] const openai_options& options() const noexcept { return options_; }
   [[nodiscard]] http_client& http() noexcept { return http_; }
+  [[nodiscard]] const http_client& http() const noexcept { return http_; }
+  [[nodiscard]] request_counter& requests() noexcept { return requests_; }
+  [[nodiscard]] const request_counter& requests() const noexcept { return requests_; }
 
   enum class answer_form : unsigned char { whole, stream };
   /// The request as it is sent.
@@ -127,6 +131,7 @@ class openai_server {
 
   base_url url_;
   openai_options options_;
+  request_counter requests_;
   http_client http_;
   http_request chat_;  // the patterns of the requests that are sent all the time
   http_request chat_stream_;

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: MIT
+#include <felix/llm/server_info.hpp>
+
+#include <felix/llm/openai_model.hpp>
+#include <felix/net/event_loop.hpp>
+#include "support/catch.hpp"
+#include "support/fault_server.hpp"
+
+#include <map>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace dialects = felix::dialects;
+using felix::test::fault_server;
+
+namespace {
+
+struct some_headers {
+  std::map<std::string, std::string, std::less<>> all = {};
+  [[nodiscard]] std::string_view header(std::string_view name) const {
+    const auto found = all.find(name);
+    return found == all.end() ? std::string_view{} : std::string_view{found->second};
+  }
+};
+
+std::vector<felix::model_info> models(std::string owner) { return {{.id = "m", .owned_by = std::move(owner)}}; }
+
+constexpr const char* props =
+    R"({"default_generation_settings":{"n_ctx":512,"params":{}},"total_slots":4,"model_alias":"m"})";
+constexpr const char* lm_studio_models =
+    R"({"models":[{"key":"a","loaded_instances":[]},
+                  {"key":"b","loaded_instances":[{"id":"b","config":{"context_length":4096,"parallel":2}}]},
+                  {"key":"c","loaded_instances":[{"id":"c","config":{"context_length":8192}}]}]})";
+
+// Answers the paths that it knows.
+fault_server server_with(std::map<std::string, std::string> bodies, std::string name = "") {
+  return fault_server{[bodies = std::move(bodies), name = std::move(name)](const felix::test::request& asked) {
+    const auto found = bodies.find(asked.target);
+    if (found == bodies.end()) return felix::test::http(404, R"({"error":"no such path"})");
+    return felix::test::http(200, found->second, {{"Server", name}});
+  }};
+}
+
+}  // namespace
+
+TEST_CASE("server_info: a dialect by headers and owners", "[llm][server_info]") {
+  CHECK(felix::dialect_of(some_headers{{{"server", "llama.cpp"}}}, models("")) == dialects::llama_cpp);
+  CHECK(felix::dialect_of(some_headers{}, models("llamacpp")) == dialects::llama_cpp);
+  CHECK(felix::dialect_of(some_headers{}, models("vllm")) == dialects::vllm);
+  CHECK(felix::dialect_of(some_headers{}, models("library")) == dialects::ollama);
+  CHECK(felix::dialect_of(some_headers{}, models("organization_owner")) == dialects::lm_studio);
+  CHECK(felix::dialect_of(some_headers{{{"openai-version", "2020-10-01"}}}, models("openai")) == dialects::openai);
+  CHECK(felix::dialect_of(some_headers{{{"server", "nginx"}}}, models("someone")) == dialects::plain);
+  CHECK(felix::dialect_of(some_headers{}, {}) == dialects::plain);
+}
+
+TEST_CASE("server_info: what /props says", "[llm][server_info]") {
+  const auto said = felix::codec::decode_props(props);
+  CHECK(said.dialect == dialects::llama_cpp);
+  CHECK(said.slots == 4);
+  CHECK(said.context_tokens == 512);
+  for (const char* const other : {"", "no JSON", "[]", "{}", R"({"total_slots":0})", R"({"total_slots":-1})"}) {
+    CAPTURE(other);
+    CHECK(felix::codec::decode_props(other).slots == 0);
+    CHECK(felix::codec::decode_props(other).dialect == dialects::plain);
+  }
+}
+
+TEST_CASE("server_info: what LM Studio says of its models", "[llm][server_info]") {
+  const auto named = felix::codec::decode_lm_studio_models(lm_studio_models, "c");
+  CHECK(named.dialect == dialects::lm_studio);
+  CHECK(named.slots == 4);  // its default
+  CHECK(named.context_tokens == 8192);
+  const auto first = felix::codec::decode_lm_studio_models(lm_studio_models, "unknown");
+  CHECK(first.slots == 2);
+  CHECK(first.context_tokens == 4096);
+  for (const char* const other : {"", "no JSON", "[]", "{}", R"({"models":[]})", R"({"models":[{"name":"x"}]})"}) {
+    CAPTURE(other);
+    CHECK(felix::codec::decode_lm_studio_models(other, "x").dialect == dialects::plain);
+  }
+}
+
+TEST_CASE("server_info: a server is asked no more than it takes", "[llm][server_info]") {
+  const std::string list = R"({"data":[{"id":"m","owned_by":")";
+  struct kind {
+    std::map<std::string, std::string> bodies;
+    felix::dialect dialect;
+    std::size_t slots;
+    felix::token_count context;
+    std::size_t questions;
+  };
+  const std::vector<kind> kinds{
+      {{{"/v1/models", list + R"(llamacpp","meta":{"n_ctx":256}}]})"}, {"/props", props}},
+       dialects::llama_cpp,
+       4,
+       512,
+       2},
+      {{{"/v1/models", list + R"(llamacpp","meta":{"n_ctx":256}}]})"}}, dialects::llama_cpp, 0, 256, 2},
+      {{{"/v1/models", list + R"(vllm","max_model_len":2048}]})"}}, dialects::vllm, 0, 2048, 1},
+      {{{"/v1/models", list + R"(library"}]})"}, {"/props", props}}, dialects::ollama, 0, 0, 1},
+      {{{"/v1/models", list + R"("}]})"}, {"/props", props}}, dialects::llama_cpp, 4, 512, 2},
+      {{{"/v1/models", list + R"("}]})"}, {"/api/v1/models", lm_studio_models}}, dialects::lm_studio, 2, 4096, 3},
+      {{{"/v1/models", list + R"("}]})"}, {"/props", "<html>"}}, dialects::plain, 0, 0, 3}};
+  for (const kind& each : kinds) {
+    CAPTURE(each.dialect.name, each.slots);
+    fault_server server = server_with(each.bodies);
+    felix::event_loop loop;
+    felix::openai_model llm{loop, {.base_url = server.url() + "/v1"}};
+    const felix::server_info found = loop.run(llm.identify());
+    CHECK(found.dialect == each.dialect);
+    CHECK(found.slots == each.slots);
+    CHECK(found.context_tokens == each.context);
+    CHECK(server.requests().size() == each.questions);
+  }
+}
+
+TEST_CASE("server_info: a server that refuses says why", "[llm][server_info]") {
+  fault_server server{[](const felix::test::request&) { return felix::test::http(401, R"({"error":"no key"})"); }};
+  felix::event_loop loop;
+  felix::openai_model llm{loop, {.base_url = server.url() + "/v1"}};
+  CHECK_THROWS_AS(loop.run(llm.identify()), felix::api_error);
+}
