@@ -54,7 +54,9 @@ class answer_stream {
     answer_stream self{server, std::move(post), prompt_bytes, std::move(whole)};
     try {
       co_await self.begin();
-      while (!self.is_done() && co_await self.read()) {
+      while (!self.is_done()) {
+        const bool came = co_await self.read();  // named: g++ 12 awaits what stands behind && in a loop's condition
+        if (!came) break;
         while (auto* const found = self.next_deltas()) {
           for (chat_delta& delta : *found) co_yield std::move(delta);
         }
