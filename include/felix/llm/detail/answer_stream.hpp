@@ -156,20 +156,20 @@ class answer_stream {
   void settle() noexcept {
     chat_response& answer = whole_->response();
     note_timing();
-    if (chunks_.usage()) {
-      answer.usage(*chunks_.usage());
-      return;
-    }
+    token_usage usage = chunks_.usage().value_or(token_usage{.estimated = true});
+    if (usage.estimated) estimate(usage);
+    answer.usage(usage);
+  }
+  /// What the server has not said.
+  void estimate(token_usage& usage) const noexcept {
     std::size_t bytes = 0;
-    for (const chat_choice& choice : answer.choices()) {
+    for (const chat_choice& choice : whole_->response().choices()) {
       bytes += choice.text.size() + choice.reasoning.size();
       for (const tool_call& call : choice.tool_calls) bytes += call.arguments.size();
     }
-    token_usage usage{.prompt_tokens = estimated_tokens(prompt_bytes_),
-                      .completion_tokens = std::max(chunks_.contents(), estimated_tokens(bytes)),
-                      .estimated = true};
-    usage.total_tokens = usage.prompt_tokens + usage.completion_tokens;
-    answer.usage(usage);
+    if (usage.prompt_tokens == 0) usage.prompt_tokens = estimated_tokens(prompt_bytes_);
+    if (usage.completion_tokens == 0) usage.completion_tokens = std::max(chunks_.contents(), estimated_tokens(bytes));
+    usage.total_tokens = std::max(usage.total_tokens, usage.prompt_tokens + usage.completion_tokens);
   }
 
   enum class form : unsigned char { unknown, events, json };
