@@ -97,7 +97,8 @@ class answer_stream {
     if (form_ == form::unknown) form_ = form_of(bytes);
     switch (form_) {
       case form::unknown: break;  // nothing but space
-      case form::json: whole_body_ += bytes; break;
+      case form::json:
+      case form::page: whole_body_ += bytes; break;
       case form::events: events_.feed(bytes); break;
     }
     co_return !bytes.empty();
@@ -127,6 +128,8 @@ class answer_stream {
 
   /// After the last bytes. The deltas of an answer that came as a whole, or null.
   std::vector<chat_delta>* finish() {
+    if (form_ == form::page)
+      throw codec::detail::not_an_answer(from(), "no stream", server_.without_key(std::move(whole_body_)));
     if (form_ == form::json) {
       note_content();
       return &chunks_.read_whole(codec::decode(server_.without_key(std::move(whole_body_)), from()));
@@ -172,15 +175,13 @@ class answer_stream {
     usage.total_tokens = std::max(usage.total_tokens, usage.prompt_tokens + usage.completion_tokens);
   }
 
-  enum class form : unsigned char { unknown, events, json };
+  enum class form : unsigned char { unknown, events, json, page };
   /// Some servers, and what stands before them, answer a stream request with one JSON document, or with a page.
-  [[nodiscard]] form form_of(std::string_view bytes) const {
+  [[nodiscard]] static form form_of(std::string_view bytes) noexcept {
     const std::size_t begin = bytes.find_first_not_of(" \t\r\n");
     if (begin == std::string_view::npos) return form::unknown;
     if (bytes[begin] == '{') return form::json;
-    if (bytes[begin] == '<')
-      throw codec::detail::not_an_answer(from(), "no stream", server_.without_key(std::string{bytes}));
-    return form::events;
+    return bytes[begin] == '<' ? form::page : form::events;
   }
   [[nodiscard]] std::string_view from() const noexcept { return server_.url().origin(); }
 
