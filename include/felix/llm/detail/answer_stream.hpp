@@ -55,7 +55,9 @@ class answer_stream {
     answer_stream self{server, std::move(post), prompt_bytes, std::move(whole)};
     try {
       co_await self.begin();
-      while (!self.is_done() && co_await self.read()) {
+      while (!self.is_done()) {
+        const bool came = co_await self.read();  // named: g++ 12 awaits what stands behind && in a loop's condition
+        if (!came) break;
         while (auto* const found = self.next_deltas()) {
           for (chat_delta& delta : *found) co_yield std::move(delta);
         }
@@ -97,7 +99,8 @@ class answer_stream {
     if (form_ == form::unknown) form_ = form_of(bytes);
     switch (form_) {
       case form::unknown: break;  // nothing but space
-      case form::json: whole_body_ += bytes; break;
+      case form::json:
+      case form::page: whole_body_ += bytes; break;
       case form::events: events_.feed(bytes); break;
     }
     co_return !bytes.empty();
@@ -127,6 +130,8 @@ class answer_stream {
 
   /// After the last bytes. The deltas of an answer that came as a whole, or null.
   std::vector<chat_delta>* finish() {
+    if (form_ == form::page)
+      throw codec::detail::not_an_answer(from(), "no stream", server_.without_key(std::move(whole_body_)));
     if (form_ == form::json) {
       note_content();
       return &chunks_.read_whole(codec::decode(server_.without_key(std::move(whole_body_)), from()));
@@ -156,31 +161,29 @@ class answer_stream {
   void settle() noexcept {
     chat_response& answer = whole_->response();
     note_timing();
-    if (chunks_.usage()) {
-      answer.usage(*chunks_.usage());
-      return;
-    }
+    token_usage usage = chunks_.usage().value_or(token_usage{.estimated = true});
+    if (usage.estimated) estimate(usage);
+    answer.usage(usage);
+  }
+  /// What the server has not said.
+  void estimate(token_usage& usage) const noexcept {
     std::size_t bytes = 0;
-    for (const chat_choice& choice : answer.choices()) {
+    for (const chat_choice& choice : whole_->response().choices()) {
       bytes += choice.text.size() + choice.reasoning.size();
       for (const tool_call& call : choice.tool_calls) bytes += call.arguments.size();
     }
-    token_usage usage{.prompt_tokens = estimated_tokens(prompt_bytes_),
-                      .completion_tokens = std::max(chunks_.contents(), estimated_tokens(bytes)),
-                      .estimated = true};
-    usage.total_tokens = usage.prompt_tokens + usage.completion_tokens;
-    answer.usage(usage);
+    if (usage.prompt_tokens == 0) usage.prompt_tokens = estimated_tokens(prompt_bytes_);
+    if (usage.completion_tokens == 0) usage.completion_tokens = std::max(chunks_.contents(), estimated_tokens(bytes));
+    usage.total_tokens = std::max(usage.total_tokens, usage.prompt_tokens + usage.completion_tokens);
   }
 
-  enum class form : unsigned char { unknown, events, json };
+  enum class form : unsigned char { unknown, events, json, page };
   /// Some servers, and what stands before them, answer a stream request with one JSON document, or with a page.
-  [[nodiscard]] form form_of(std::string_view bytes) const {
+  [[nodiscard]] static form form_of(std::string_view bytes) noexcept {
     const std::size_t begin = bytes.find_first_not_of(" \t\r\n");
     if (begin == std::string_view::npos) return form::unknown;
     if (bytes[begin] == '{') return form::json;
-    if (bytes[begin] == '<')
-      throw codec::detail::not_an_answer(from(), "no stream", server_.without_key(std::string{bytes}));
-    return form::events;
+    return bytes[begin] == '<' ? form::page : form::events;
   }
   [[nodiscard]] std::string_view from() const noexcept { return server_.url().origin(); }
 

@@ -121,8 +121,11 @@ class openai_server {
     return request;
   }
   [[nodiscard]] std::string origin_of(std::string_view location) const {
+    if (location.empty()) return "nowhere";
+    if (location.starts_with("//")) return origin_of((url_.is_https() ? "https:" : "http:") + std::string{location});
     const std::size_t host = location.find("://");
-    if (host == std::string_view::npos) return location.empty() ? "nowhere" : "another path of the same server";
+    if (host == std::string_view::npos || location.find_first_of("/?#") < host)  // in a query one may stand too
+      return "another path of the same server";
     const std::string_view authority = location.substr(0, location.find_first_of("/?#", host + 3));
     const std::size_t user = authority.rfind('@');
     if (user == std::string_view::npos) return std::string{authority};
