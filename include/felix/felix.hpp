@@ -60,6 +60,8 @@
 #include <felix/llm/limited.hpp>
 #include <felix/llm/model.hpp>
 #include <felix/llm/openai_model.hpp>
+#include <felix/llm/rate_limit.hpp>
+#include <felix/llm/rate_limit_report.hpp>
 #include <felix/llm/retry_hint.hpp>
 #include <felix/llm/retry_policy.hpp>
 #include <felix/llm/retrying.hpp>
