@@ -116,7 +116,20 @@ TEST_CASE("per_minute_limit: a server lowers the level, and never raises it", "[
   CHECK(bucket.level_at(start) == 150);
   bucket.learn({{}, 150, {}}, 170, start + 1s);
   CHECK(bucket.level_at(start + 1s) == -20);
-  CHECK(bucket.wait(10, start + 1s) == 3s);
+  CHECK(bucket.wait(10, start + 1s) == 1800ms);  // at the server's rate
+}
+
+TEST_CASE("per_minute_limit: what a server has left is not what the user lets through", "[llm][per_minute_limit]") {
+  per_minute_limit bucket{600, 60s, any};
+  bucket.learn({60'000, 100, {}}, 0, start);
+  CHECK(bucket.level_at(start) == 100);
+  CHECK(bucket.level_at(start + 500ms) == 600);  // it was full, and still is
+  bucket.take(600, start + 500ms);
+  CHECK(bucket.level_at(start + 500ms) == 0);
+  CHECK(bucket.wait(10, start + 500ms) == 1s);
+  per_minute_limit unknown{600, 60s, any};
+  unknown.learn({{}, 100, {}}, 0, start);
+  CHECK(unknown.level_at(start + 500ms) == Approx(105));
 }
 
 TEST_CASE("per_minute_limit: a learned limit is replaced, and its rate kept until another is told",

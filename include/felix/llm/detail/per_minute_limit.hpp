@@ -116,10 +116,9 @@ class per_minute_limit {
     own_.take(need, now);
     servers_.take(need, now);
   }
-  /// There is no more than this.
+  /// The server has no more than this. As long as its limit is not known, that is less of the user's.
   void lower(double level, time_point now) noexcept {
-    own_.lower(level, now);
-    servers_.lower(level, now);
+    (servers_limit_ == unlimited ? own_ : servers_).lower(level, now);
   }
   /// What a server says. `later`: the needs of requests that it did not know of yet.
   void learn(const rate_limit_report::bucket& report, double later, time_point now) noexcept {
