@@ -94,7 +94,7 @@ class rate_limiter {
         tokens_{options.tokens_per_minute, options.burst, rate_limit_options::unlimited} {}
 
   /// Takes a request of so many tokens, prompt and longest answer, or says how long it has to wait: asking again then
-  /// succeeds, if nobody else took and no answer came in between.
+  /// succeeds, if nobody else took and no answer came in between; after an answer it may be sooner.
   /// One of more tokens than a server says it ever lets through waits until all of them are there, and goes: it is for
   /// the server to refuse. Throws error (invalid_argument) for one of more than what is set lets through, ever.
   [[nodiscard]] rate_limit_take try_take(token_count tokens, time_point now) {
@@ -103,26 +103,35 @@ class rate_limiter {
     const duration wait = std::max({requests_.wait(1, now), tokens_.wait(need, now), blocked_for(now)});
     if (wait > duration{0}) return {.wait = wait};
     const std::uint64_t ticket = ++latest_;
-    if (options_.learn) unanswered_.emplace_hint(unanswered_.end(), ticket, need);
+    if (options_.learn) unanswered_.emplace_hint(unanswered_.end(), ticket, sent_request{now, need});
     requests_.take(1, now);
     tokens_.take(need, now);
     return {.ticket = ticket};
   }
 
-  /// An answer of any status came, with these headers. They speak of the time before the requests that were sent after
-  /// this one, so what is left is less by those that are unanswered.
+  /// An answer of any status came, with these headers. Whether a server counts when a request comes or when its answer
+  /// goes is not known: what was left then, and with what was sent later and is unanswered and the time since, whichever
+  /// is less. It can be more than was thought, if no request that was sent later has an answer yet.
   void answered(std::uint64_t ticket, const rate_limit_report& report, time_point now) noexcept {
-    if (!options_.learn) return;
-    unanswered_.erase(ticket);
+    const auto found = unanswered_.find(ticket);
+    if (found == unanswered_.end()) return;
+    const time_point sent = found->second.at;
+    const auto later = unanswered_.erase(found);
     if (report.empty()) return;
-    double requests = 0;
-    double tokens = 0;
-    for (auto later = unanswered_.upper_bound(ticket); later != unanswered_.end(); ++later) {
-      requests += 1;
-      tokens += later->second;
+    requests_.learn(report.requests, now);
+    tokens_.learn(report.tokens, now);
+    const bool newest = ticket > newest_answered_;
+    newest_answered_ = std::max(newest_answered_, ticket);
+    if (const auto left = report.requests.remaining) {
+      auto server = requests_.servers_bucket(*left, sent);
+      for (auto each = later; each != unanswered_.end(); ++each) server.take(1, each->second.at);
+      requests_.correct(std::min(*left, server.level_at(now)), newest, now);
     }
-    requests_.learn(report.requests, requests, now);
-    tokens_.learn(report.tokens, tokens, now);
+    if (const auto left = report.tokens.remaining) {
+      auto server = tokens_.servers_bucket(*left, sent);
+      for (auto each = later; each != unanswered_.end(); ++each) server.take(each->second.tokens, each->second.at);
+      tokens_.correct(std::min(*left, server.level_at(now)), newest, now);
+    }
   }
   /// The server refused it with 429: when it said for how long, what is there is lost, and nothing is taken before
   /// that; at most for 1 h. Comes after answered(), if the refusal had headers of limits. Holds without `learn` too.
@@ -168,12 +177,18 @@ class rate_limiter {
     return blocked_until_ && *blocked_until_ > now ? *blocked_until_ - now : duration{0};
   }
 
+  struct sent_request {
+    time_point at;
+    double tokens;
+  };
+
   rate_limit_options options_;
   detail::per_minute_limit requests_;
   detail::per_minute_limit tokens_;
   std::optional<time_point> blocked_until_;
-  std::uint64_t latest_ = 0;                    // ticket
-  std::map<std::uint64_t, double> unanswered_;  // ticket and tokens; empty without learn
+  std::uint64_t latest_ = 0;                          // ticket
+  std::uint64_t newest_answered_ = 0;                 // ticket of the latest request whose answer reported limits
+  std::map<std::uint64_t, sent_request> unanswered_;  // by ticket; empty without learn
 };
 
 }  // namespace felix::inline v1

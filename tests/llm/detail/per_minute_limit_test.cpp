@@ -20,6 +20,12 @@ namespace {
 constexpr per_minute_limit::time_point start{1h};
 constexpr double any = per_minute_limit::unlimited;  // seconds at once: as many as burst
 
+/// What an answer says, while requests of `later` are on their way.
+void hear(per_minute_limit& limit, const report& said, double later, per_minute_limit::time_point now) {
+  limit.learn(said, now);
+  if (said.remaining) limit.correct(*said.remaining - later, false, now);
+}
+
 }  // namespace
 
 TEST_CASE("per_minute_limit: OpenAI's resets are those of a minute", "[llm][per_minute_limit]") {
@@ -91,100 +97,130 @@ TEST_CASE("per_minute_limit: bottomless until a limit is learned", "[llm][per_mi
   per_minute_limit bucket{any, 60s, any};
   bucket.take(1e9, start);
   bucket.lower(0, start);
-  bucket.learn({{}, 0, 1s}, 7, start);
+  hear(bucket, {{}, 0, 1s}, 7, start);
+  CHECK(std::isinf(bucket.servers_bucket(0, start).level_at(start)));
   CHECK(std::isinf(bucket.capacity()));
   CHECK_FALSE(bucket.is_learned());
   CHECK(bucket.wait(1e15, start) == 0ns);
-  bucket.learn({600, 300, {}}, 100, start);
+  hear(bucket, {600, 300, {}}, 100, start);
   CHECK(bucket.is_learned());
   CHECK(bucket.per_minute() == Approx(600));
   CHECK(bucket.capacity() == 600);
   CHECK(bucket.level_at(start) == 200);
   per_minute_limit other{any, 60s, any};
-  other.learn({600, {}, {}}, 100, start);
-  CHECK(other.level_at(start) == 500);
+  hear(other, {600, {}, {}}, 100, start);
+  CHECK(other.level_at(start) == 600);
 }
 
-TEST_CASE("per_minute_limit: a server lowers the level, and never raises it", "[llm][per_minute_limit]") {
+TEST_CASE("per_minute_limit: no header changes what the user set", "[llm][per_minute_limit]") {
   per_minute_limit bucket{600, 60s, any};
   bucket.take(400, start);
-  bucket.learn({1000, 900, {}}, 0, start);
+  hear(bucket, {1000, 900, {}}, 0, start);
   CHECK(bucket.level_at(start) == 200);
   CHECK(bucket.per_minute() == Approx(600));
   CHECK_FALSE(bucket.is_learned());
-  bucket.learn({{}, 150, {}}, 0, start);
+  hear(bucket, {{}, 150, {}}, 0, start);
   CHECK(bucket.level_at(start) == 150);
-  bucket.learn({{}, 150, {}}, 170, start + 1s);
+  hear(bucket, {{}, 150, {}}, 170, start + 1s);
   CHECK(bucket.level_at(start + 1s) == -20);
   CHECK(bucket.wait(10, start + 1s) == 1800ms);  // at the server's rate
+  bucket.correct(900, true, start + 1s);
+  CHECK(bucket.level_at(start + 1s) == Approx(210));
 }
 
-TEST_CASE("per_minute_limit: what a server has left is not what the user lets through", "[llm][per_minute_limit]") {
+TEST_CASE("per_minute_limit: a server's level is lowered, and raised only by what is newest",
+          "[llm][per_minute_limit]") {
+  per_minute_limit bucket{any, 60s, any};
+  hear(bucket, {600, 300, {}}, 0, start);
+  bucket.correct(400, false, start);
+  CHECK(bucket.level_at(start) == 300);
+  bucket.correct(400, true, start);
+  CHECK(bucket.level_at(start) == 400);
+  bucket.correct(1e9, true, start);
+  CHECK(bucket.level_at(start) == 600);
+  bucket.correct(200, true, start + 1s);
+  CHECK(bucket.level_at(start + 1s) == 200);
+}
+
+TEST_CASE("per_minute_limit: a refusal empties the server's bucket, or the user's if that is all there is",
+          "[llm][per_minute_limit]") {
   per_minute_limit bucket{600, 60s, any};
-  bucket.learn({60'000, 100, {}}, 0, start);
-  CHECK(bucket.level_at(start) == 100);
-  CHECK(bucket.level_at(start + 500ms) == 600);  // it was full, and still is
-  bucket.take(600, start + 500ms);
-  CHECK(bucket.level_at(start + 500ms) == 0);
-  CHECK(bucket.wait(10, start + 500ms) == 1s);
-  per_minute_limit unknown{600, 60s, any};
-  unknown.learn({{}, 100, {}}, 0, start);
-  CHECK(unknown.level_at(start + 500ms) == Approx(105));
+  bucket.lower(0, start);
+  CHECK(bucket.level_at(start) == 0);
+  CHECK(bucket.level_at(start + 1s) == Approx(10));
+  per_minute_limit both{600, 60s, any};
+  hear(both, {6'000, {}, {}}, 0, start);
+  both.lower(0, start);
+  CHECK(both.level_at(start) == 0);
+  CHECK(both.level_at(start + 6s) == 600);  // the user's was full
+}
+
+TEST_CASE("per_minute_limit: the server's bucket as it was", "[llm][per_minute_limit]") {
+  per_minute_limit bucket{any, 6s, 1};
+  hear(bucket, {600, 300, {}}, 0, start);
+  CHECK(bucket.capacity() == 10);
+  auto server = bucket.servers_bucket(300, start);
+  CHECK(server.capacity() == 600);
+  server.take(200, start + 10s);
+  CHECK(server.level_at(start + 10s) == Approx(200));
+  CHECK(server.level_at(start + 20s) == Approx(300));
+  server.take(1, start + 2h);
+  CHECK(server.level_at(start + 2h) == 599);
 }
 
 TEST_CASE("per_minute_limit: a learned limit is replaced, and its rate kept until another is told",
           "[llm][per_minute_limit]") {
   per_minute_limit bucket{any, 60s, any};
-  bucket.learn({150'000, 0, 6min}, 0, start);
+  hear(bucket, {150'000, 0, 6min}, 0, start);
   CHECK(bucket.per_minute() == Approx(25'000));
   CHECK(bucket.capacity() == 150'000);
-  bucket.learn({150'000, {}, {}}, 0, start);
+  hear(bucket, {150'000, {}, {}}, 0, start);
   CHECK(bucket.per_minute() == Approx(25'000));
-  bucket.learn({90'000, {}, {}}, 0, start);
+  hear(bucket, {90'000, {}, {}}, 0, start);
   CHECK(bucket.per_minute() == Approx(90'000));
   CHECK(bucket.capacity() == 90'000);
-  bucket.learn({200'000, {}, {}}, 0, start);
+  hear(bucket, {200'000, {}, {}}, 0, start);
   CHECK(bucket.per_minute() == Approx(200'000));
   CHECK(bucket.capacity() == 200'000);
   CHECK(bucket.level_at(start) == 0);
-  bucket.learn({1e-300, {}, {}}, 0, start);
+  hear(bucket, {1e-300, {}, {}}, 0, start);
   CHECK(bucket.per_minute() == Approx(1));
-  bucket.learn({-5, {}, {}}, 0, start);
-  bucket.learn({std::nan(""), {}, {}}, 0, start);
+  hear(bucket, {-5, {}, {}}, 0, start);
+  hear(bucket, {std::nan(""), {}, {}}, 0, start);
   CHECK(bucket.per_minute() == Approx(1));
 }
 
 TEST_CASE("per_minute_limit: what a server's bucket holds is its limit, and of requests a second's worth",
           "[llm][per_minute_limit]") {
   per_minute_limit tokens{any, 600s, any};
-  tokens.learn({600, 0, 20s}, 0, start);  // 30 per second
+  hear(tokens, {600, 0, 20s}, 0, start);  // 30 per second
   CHECK(tokens.per_minute() == Approx(1800));
   CHECK(tokens.capacity() == 600);
   per_minute_limit requests{any, 600s, 1};
-  requests.learn({600, 0, 20s}, 0, start);
+  hear(requests, {600, 0, 20s}, 0, start);
   CHECK(requests.capacity() == Approx(30));
   per_minute_limit small{any, 6s, any};
-  small.learn({600, {}, {}}, 0, start);
+  hear(small, {600, {}, {}}, 0, start);
   CHECK(small.capacity() == 60);
 }
 
 TEST_CASE("per_minute_limit: the time before a change counts as before", "[llm][per_minute_limit]") {
   per_minute_limit bucket{any, 60s, any};
-  bucket.learn({600, 0, {}}, 0, start);
-  bucket.learn({60, {}, {}}, 0, start + 3s);  // 30 by then
+  hear(bucket, {600, 0, {}}, 0, start);
+  hear(bucket, {60, {}, {}}, 0, start + 3s);  // 30 by then
   CHECK(bucket.level_at(start + 3s) == Approx(30));
   CHECK(bucket.level_at(start + 4s) == Approx(31));
 }
 
 TEST_CASE("per_minute_limit: no debt is longer than an hour", "[llm][per_minute_limit]") {
   per_minute_limit bucket{600, 60s, any};
-  bucket.learn({{}, 0, {}}, 1e18, start);
+  hear(bucket, {600, 0, {}}, 1e18, start);
   CHECK(bucket.wait(600, start) == 1h + 60s);
 }
 
 TEST_CASE("per_minute_limit: what needs more than the capacity waits for all of it", "[llm][per_minute_limit]") {
   per_minute_limit bucket{any, 60s, any};
-  bucket.learn({600, 300, {}}, 0, start);
+  hear(bucket, {600, 300, {}}, 0, start);
   CHECK(bucket.wait(10'000, start) == 30s);
   bucket.take(10'000, start + 30s);
   CHECK(bucket.level_at(start + 30s) == 0);
@@ -196,7 +232,7 @@ TEST_CASE("per_minute_limit: a wait is enough, and no longer than it must be", "
     const double limit = std::exp(random.uniform(std::log(per_minute_limit::least), std::log(per_minute_limit::most)));
     const std::chrono::seconds burst{1 + static_cast<int>(random.next() % 3600)};
     per_minute_limit bucket{seed % 4 == 0 ? any : limit, burst, seed % 2 == 0 ? any : 1};
-    if (seed % 4 == 0) bucket.learn({limit, {}, {}}, 0, start);
+    if (seed % 4 == 0) hear(bucket, {limit, {}, {}}, 0, start);
     auto now = start;
     for (int round = 0; round < 300; ++round) {
       const double need = random.uniform(0, 1.1) * bucket.capacity();
@@ -211,7 +247,7 @@ TEST_CASE("per_minute_limit: a wait is enough, and no longer than it must be", "
       }
       bucket.take(need, now);
       now += std::chrono::nanoseconds{static_cast<std::int64_t>(random.uniform(0, 1e9))};
-      if (round % 50 == 49) bucket.learn({{}, random.uniform(0, 1) * limit, {}}, random.uniform(0, 5) * limit, now);
+      if (round % 50 == 49) hear(bucket, {{}, random.uniform(0, 1) * limit, {}}, random.uniform(0, 5) * limit, now);
     }
   }
 }

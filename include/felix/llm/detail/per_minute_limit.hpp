@@ -63,6 +63,10 @@ class rate_bucket {
     pass_time(now);
     level_ -= std::min(need, capacity_);
   }
+  void fill(time_point now) noexcept {
+    pass_time(now);
+    level_ = capacity_;
+  }
   /// There is no more than this. Below 0 it is a debt, of at most an hour.
   void lower(double level, time_point now) noexcept {
     if (capacity_ == bottomless) return;
@@ -120,15 +124,30 @@ class per_minute_limit {
   void lower(double level, time_point now) noexcept {
     (servers_limit_ == unlimited ? own_ : servers_).lower(level, now);
   }
-  /// What a server says. `later`: the needs of requests that it did not know of yet.
-  void learn(const rate_limit_report::bucket& report, double later, time_point now) noexcept {
-    if (report.limit && *report.limit > 0) {
-      const double limit = std::clamp(*report.limit, 1.0, most);
-      const auto rate = reported_rate(limit, report);
-      if (rate || limit != servers_limit_) set(limit, rate.value_or(limit / 60), now);
-    }
-    // A server has no more than its limit, even if it does not say what remains.
-    lower(report.remaining.value_or(servers_limit_) - later, now);
+  /// What a server says about its limit. The rate that was told last stays until another is, or another limit.
+  void learn(const rate_limit_report::bucket& report, time_point now) noexcept {
+    if (!report.limit || !(*report.limit > 0)) return;
+    const double limit = std::clamp(*report.limit, 1.0, most);
+    const auto rate = reported_rate(limit, report);
+    if (!rate && limit == servers_limit_) return;
+    servers_limit_ = limit;
+    const double per_second = rate.value_or(limit / 60);
+    // It holds its limit, however long that takes to fill.
+    const double held = std::min(limit * std::min(burst_, 60.0) / 60, per_second * at_once_);
+    servers_.set(per_second, std::max(held, 1.0), now);
+  }
+  /// The server's bucket as it was when `remaining` was left. Bottomless when its limit is not known.
+  [[nodiscard]] rate_bucket servers_bucket(double remaining, time_point then) const noexcept {
+    rate_bucket bucket;
+    if (servers_limit_ == unlimited) return bucket;
+    bucket.set(servers_.rate(), servers_limit_, then);
+    bucket.lower(remaining, then);
+    return bucket;
+  }
+  /// The server has no more than this now, or, when nothing that is known of it is newer, just this.
+  void correct(double level, bool newest, time_point now) noexcept {
+    if (newest) servers_.fill(now);
+    servers_.lower(level, now);
   }
 
   /// What the user's limit lets through at once.
@@ -144,12 +163,6 @@ class per_minute_limit {
   }
 
  private:
-  void set(double limit, double rate, time_point now) noexcept {
-    servers_limit_ = limit;
-    // It holds its limit, however long that takes to fill.
-    servers_.set(rate, std::max(std::min(limit * std::min(burst_, 60.0) / 60, rate * at_once_), 1.0), now);
-  }
-
   double burst_;    // seconds
   double at_once_;  // seconds
   rate_bucket own_;
