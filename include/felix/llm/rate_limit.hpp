@@ -118,20 +118,17 @@ class rate_limiter {
     const time_point sent = found->second.at;
     const auto later = unanswered_.erase(found);
     if (report.empty()) return;
-    requests_.learn(report.requests, now);
-    tokens_.learn(report.tokens, now);
     const bool newest = ticket > newest_answered_;
     newest_answered_ = std::max(newest_answered_, ticket);
-    if (const auto left = report.requests.remaining) {
-      auto server = requests_.servers_bucket(*left, sent);
-      for (auto each = later; each != unanswered_.end(); ++each) server.take(1, each->second.at);
-      requests_.correct(std::min(*left, server.level_at(now)), newest, now);
-    }
-    if (const auto left = report.tokens.remaining) {
-      auto server = tokens_.servers_bucket(*left, sent);
-      for (auto each = later; each != unanswered_.end(); ++each) server.take(each->second.tokens, each->second.at);
-      tokens_.correct(std::min(*left, server.level_at(now)), newest, now);
-    }
+    const auto learn = [&](detail::per_minute_limit& limit, const rate_limit_report::bucket& said, auto need_of) {
+      limit.learn(said, now);
+      if (!said.remaining) return;
+      auto server = limit.servers_bucket(*said.remaining, sent);
+      for (auto each = later; each != unanswered_.end(); ++each) server.take(need_of(each->second), each->second.at);
+      limit.correct(std::min(*said.remaining, server.level_at(now)), newest, now);
+    };
+    learn(requests_, report.requests, [](const sent_request&) { return 1.0; });
+    learn(tokens_, report.tokens, [](const sent_request& request) { return request.tokens; });
   }
   /// The server refused it with 429: when it said for how long, what is there is lost, and nothing is taken before
   /// that; at most for 1 h. Comes after answered(), if the refusal had headers of limits. Holds without `learn` too.
