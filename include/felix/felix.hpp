@@ -61,6 +61,8 @@
 #include <felix/llm/limited.hpp>
 #include <felix/llm/model.hpp>
 #include <felix/llm/openai_model.hpp>
+#include <felix/llm/rate_limit.hpp>
+#include <felix/llm/rate_limit_report.hpp>
 #include <felix/llm/request_usage.hpp>
 #include <felix/llm/retry_hint.hpp>
 #include <felix/llm/retry_policy.hpp>
