@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
-// benchmarks: felix as a program uses it: a client, and a budget around each request. All that names felix's own types is
-// here.
+// benchmarks: felix as a program uses it: a client, and a budget around each request.
 #pragma once
 
 #include "chat.hpp"

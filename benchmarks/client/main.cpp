@@ -24,6 +24,9 @@ int main(int argc, char** argv) try {
   questions::connections(suite, server);
   questions::answers(suite, server);
   questions::latency(suite, server);
+  questions::streams(suite);
+  questions::events(suite);
+  questions::escape(suite);
   questions::other_languages(suite, server);
   return suite.finish();
 } catch (const std::exception& failure) {
