@@ -33,7 +33,6 @@ inline void stream_read(load& measured, std::chrono::nanoseconds latency, std::s
 /// An sse_reader that tells the server how far it is.
 class telling_sse_reader : public peers::sse_reader {
  public:
-  telling_sse_reader() = default;
   explicit telling_sse_reader(text_read& told) : told_{&told} {}
   void write(std::string_view bytes) {
     const std::size_t before = end();
@@ -42,7 +41,7 @@ class telling_sse_reader : public peers::sse_reader {
   }
 
  private:
-  text_read* told_ = nullptr;
+  text_read* told_;  // not a reference: readers are copied
 };
 
 class raw_streams {

@@ -2,8 +2,8 @@
 // benchmarks: streamed answers, whose next chunks are written when the ones before were read: each client gets them alike.
 #pragma once
 
+#include "../support/child.hpp"  // from here: the tests have a folder support of their own
 #include "chat.hpp"
-#include "support/child.hpp"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>

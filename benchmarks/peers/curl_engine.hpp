@@ -42,7 +42,7 @@ class curl_engine {
  public:
   using clock = std::chrono::steady_clock;
 
-  explicit curl_engine(curl_engine_options options, const Reader& reader = {})
+  explicit curl_engine(curl_engine_options options, const Reader& reader = Reader{})
       : options_{std::move(options)},
         reader_{reader},
         epoll_{::epoll_create1(EPOLL_CLOEXEC)},
