@@ -7,7 +7,6 @@
 
 #include "support/catch.hpp"
 
-#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <string_view>
@@ -16,47 +15,68 @@ using bench::stream_server;
 
 namespace {
 
-constexpr std::size_t streams = 3;
+struct progress {
+  bench::text_read& told;
+  bool tells = true;
+  std::size_t text = 0;
+};
 
-/// Tells the server how far it is, and notes how many chunks came before it did.
 class telling_reader : public peers::sse_reader {
  public:
-  telling_reader(bench::text_read& told, std::size_t& most_untold) : told_{&told}, most_untold_{&most_untold} {}
+  explicit telling_reader(progress& to) : to_{&to} {}
   void write(std::string_view bytes) {
     const std::size_t before = end();
     peers::sse_reader::write(bytes);
-    const std::size_t text = end() - before;
-    *most_untold_ = std::max(*most_untold_, text / chat::chunk_text.size());
-    told_->add(text);
+    to_->text += end() - before;
+    if (to_->tells) to_->told.add(end() - before);
   }
 
  private:
-  bench::text_read* told_;
-  std::size_t* most_untold_;
+  progress* to_;
 };
+
+using engine = peers::curl_engine<telling_reader>;
+
+peers::curl_engine_options options(const stream_server& server, std::size_t at_once, std::size_t streams) {
+  return {.url = server.base_url(at_once) + "/chat/completions",
+          .body = chat::streamed_request(),
+          .slots = streams,
+          .removal = peers::epoll_removal::lazy};
+}
 
 }  // namespace
 
-TEST_CASE("stream_server: each stream brings all of the text, in as many chunks at once as are asked for",
-          "[benchmarks]") {
+TEST_CASE("stream_server: each stream brings all of the text, over the connections that are open", "[benchmarks]") {
+  constexpr std::size_t streams = 3;
   const stream_server server;
   for (const std::size_t at_once : {std::size_t{1}, std::size_t{7}, std::size_t{32}}) {
     CAPTURE(at_once);
-    std::size_t most_untold = 0, whole = 0, answers = 0;
-    peers::curl_engine<telling_reader> raw{{.url = server.base_url(at_once) + "/chat/completions",
-                                            .body = chat::streamed_request(),
-                                            .slots = streams,
-                                            .removal = peers::epoll_removal::lazy},
-                                           telling_reader{server.read(), most_untold}};
-    for (int round = 0; round < 2; ++round) {  // over the connections of the first
-      raw.run(std::chrono::steady_clock::now(), [&](std::chrono::nanoseconds, std::size_t text) {
-        ++answers;
+    progress all{server.read()};
+    engine raw{options(server, at_once, streams), telling_reader{all}};
+    std::size_t whole = 0;
+    for (int round = 0; round < 2; ++round) {
+      raw.run(engine::clock::now(), [&](std::chrono::nanoseconds, std::size_t text) {
         whole += text == stream_server::text_bytes ? 1U : 0U;
       });
     }
-    CHECK(answers == 2 * streams);
-    CHECK(whole == answers);
-    CHECK(most_untold >= 1);
-    CHECK(most_untold <= at_once);
+    CHECK(whole == 2 * streams);
+    CHECK(all.text == 2 * streams * stream_server::text_bytes);
+  }
+}
+
+TEST_CASE("stream_server: no more chunks come before those that came were read", "[benchmarks]") {
+  for (const std::size_t at_once : {std::size_t{1}, std::size_t{7}}) {
+    CAPTURE(at_once);
+    const stream_server server;
+    progress all{server.read(), false};
+    engine raw{options(server, at_once, 1), telling_reader{all}};
+    const std::size_t round = at_once * chat::chunk_text.size();
+    raw.start_all();
+    while (all.text < round) raw.drive(engine::clock::now() + std::chrono::milliseconds{1});
+    raw.drive(engine::clock::now() + std::chrono::milliseconds{20});
+    CHECK(all.text == round);
+    all.told.add(all.text);
+    while (all.text < 2 * round) raw.drive(engine::clock::now() + std::chrono::milliseconds{1});
+    CHECK(all.text == 2 * round);
   }
 }
