@@ -46,14 +46,14 @@ inline std::string streamed_request() {
   return text.replace(text.find(whole), whole.size(), streamed);
 }
 
-/// The data of an event of a streamed answer, with the same bounds as `answer`.
-inline constexpr int chunks = 64;
+/// The data of an event of a streamed answer: of each, and of the one that ends it.
+inline constexpr std::string_view chunk_text = " reference";
 inline constexpr std::string_view chunk =
     R"({"id":"chatcmpl-1","object":"chat.completion.chunk","created":1700000000,"model":"local-model","choices":[{)"
     R"("index":0,"delta":{"content":" reference"},"logprobs":null,"finish_reason":null}]})";
 inline constexpr std::string_view last_chunk =
     R"({"id":"chatcmpl-1","object":"chat.completion.chunk","created":1700000000,"model":"local-model","choices":[{)"
     R"("index":0,"delta":{},"logprobs":null,"finish_reason":"stop"}],)"
-    R"("usage":{"prompt_tokens":128,"completion_tokens":64,"total_tokens":192}})";
+    R"("usage":{"prompt_tokens":128,"completion_tokens":2000,"total_tokens":2128}})";
 
 }  // namespace chat

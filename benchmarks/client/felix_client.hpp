@@ -1,23 +1,23 @@
 // SPDX-License-Identifier: MIT
-// benchmarks: felix as a program uses it: a client, and a budget around each request. All that names felix's own types is
-// here.
+// benchmarks: felix as a program uses it: a client, and a budget around each request.
 #pragma once
 
 #include "chat.hpp"
 #include "load.hpp"
 
-#include <felix/async/event.hpp>
 #include <felix/async/sync_wait.hpp>
 #include <felix/async/task.hpp>
 #include <felix/async/when_all.hpp>
 #include <felix/budget/token_budget.hpp>
 #include <felix/llm/client.hpp>
 #include <felix/net/event_loop.hpp>
+#include <felix/net/io_thread.hpp>
+
+#include <pthread.h>
 
 #include <chrono>
 #include <cstddef>
 #include <string>
-#include <thread>
 #include <utility>
 #include <vector>
 
@@ -93,25 +93,19 @@ class felix_on_its_loop {
 /// The loop on a thread of its own; calls from the thread that measures.
 class felix_from_another_thread {
  public:
-  felix_from_another_thread(const std::string& base_url, std::size_t limit) : client_{loop_, base_url, limit} {}
-  felix_from_another_thread(felix_from_another_thread&&) = delete;
-  ~felix_from_another_thread() {
-    end_.set();
-    thread_.join();
-  }
+  felix_from_another_thread(const std::string& base_url, std::size_t limit) : client_{io_, base_url, limit} {}
   request_turn run(std::chrono::duration<double> length) {
     return measure(
         length, [this](load& measured, time_point until) { felix::sync_wait(client_.run(measured, until)); },
-        thread_.native_handle());
+        loops_thread_);
   }
 
  private:
-  static felix::task<> serve(felix::event& end) { co_await end; }
+  static felix::task<pthread_t> this_thread() { co_return ::pthread_self(); }
 
-  felix::event_loop loop_;
+  felix::io_thread io_;
+  pthread_t loops_thread_ = io_.spawn(this_thread()).get();
   felix_client client_;
-  felix::event end_;
-  std::thread thread_{[this] { loop_.run(serve(end_)); }};
 };
 
 }  // namespace bench

@@ -22,16 +22,17 @@ using time_point = std::chrono::steady_clock::time_point;
 /// The answers of one turn. Used by one thread.
 class load {
  public:
-  void answered(std::chrono::nanoseconds latency, std::size_t length_of_text) {
+  /// `items`: what the cost is divided by; 1, or the chunks of the answer.
+  void answered(std::chrono::nanoseconds latency, std::size_t length_of_text, std::size_t items = 1) {
     if (length_of_text == 0) throw std::runtime_error{"an answer without a text"};
-    ++answers_;
+    items_ += items;
     latencies_.add(static_cast<std::uint64_t>(std::max<std::int64_t>(0, latency.count())));
   }
-  [[nodiscard]] double answers() const noexcept { return static_cast<double>(answers_); }
+  [[nodiscard]] double items() const noexcept { return static_cast<double>(items_); }
   [[nodiscard]] double quantile(double part) const noexcept { return latencies_.quantile(part); }
 
  private:
-  std::size_t answers_ = 0;
+  std::size_t items_ = 0;
   histogram latencies_;
 };
 
@@ -47,17 +48,17 @@ inline double cpu_nanoseconds(pthread_t of) {
 /// long that its connections were closed. CPU time is of this thread, and of `other` if there is one.
 template <class Run>
 request_turn measure(std::chrono::duration<double> length, Run run, pthread_t other = {}) {
-  using clock = std::chrono::steady_clock;
+  using steady = std::chrono::steady_clock;
   const auto cpu = [&] {
     return cpu_nanoseconds(::pthread_self()) + (other != pthread_t{} ? cpu_nanoseconds(other) : 0);
   };
   const auto warmed_up = std::make_unique<load>(), measured = std::make_unique<load>();
-  run(*warmed_up, clock::now() + std::chrono::duration_cast<clock::duration>(length / 10));
+  run(*warmed_up, steady::now() + std::chrono::duration_cast<steady::duration>(length / 10));
   const double cpu_before = cpu();
-  const auto begun = clock::now();
-  run(*measured, begun + std::chrono::duration_cast<clock::duration>(length));
-  const double wall = std::chrono::duration<double, std::nano>(clock::now() - begun).count();
-  return {wall / measured->answers(), (cpu() - cpu_before) / measured->answers(), measured->quantile(0.5),
+  const auto begun = steady::now();
+  run(*measured, begun + std::chrono::duration_cast<steady::duration>(length));
+  const double wall = std::chrono::duration<double, std::nano>(steady::now() - begun).count();
+  return {wall / measured->items(), (cpu() - cpu_before) / measured->items(), measured->quantile(0.5),
           measured->quantile(0.99)};
 }
 

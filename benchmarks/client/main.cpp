@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What does a request to a language model cost, beside libcurl used directly and the clients of other languages?
+// What do a request to a language model and a chunk of its answer cost, beside libcurl used directly and other clients?
 #include "questions.hpp"
 
 #include <curl/curl.h>
@@ -13,9 +13,10 @@ int main(int argc, char** argv) try {
       argc,
       argv,
       "client",
-      "What a request costs with felix's client, beside raw libcurl and, where they are installed, Python's\n"
-      "httpx and aiohttp, Node's openai and Go's net/http, in turns, against a server of its own. About four\n"
-      "minutes, with --quick one. A missed goal is reported and does not change the exit status.",
+      "What a request, and a chunk of a streamed answer, cost with felix's client, beside raw libcurl and, where\n"
+      "they are installed, Python's httpx and aiohttp, Node's openai and Go's net/http, in turns, against a server\n"
+      "of its own; and how fast events are read and text is escaped. About five minutes, with --quick one. A\n"
+      "missed goal is reported and does not change the exit status.",
       {.repetitions = 15, .quick_repetitions = 5, .seconds = 0.3, .quick_seconds = 0.15}};
   curl_global_init(CURL_GLOBAL_DEFAULT);
   const bench::server server;
@@ -24,6 +25,9 @@ int main(int argc, char** argv) try {
   questions::connections(suite, server);
   questions::answers(suite, server);
   questions::latency(suite, server);
+  questions::streams(suite);
+  questions::events(suite);
+  questions::escape(suite);
   questions::other_languages(suite, server);
   return suite.finish();
 } catch (const std::exception& failure) {

@@ -11,6 +11,9 @@ void memory(bench::suite& suite, const bench::server& server);
 void connections(bench::suite& suite, const bench::server& server);
 void answers(bench::suite& suite, const bench::server& server);
 void latency(bench::suite& suite, const bench::server& server);
+void streams(bench::suite& suite);
+void events(bench::suite& suite);
+void escape(bench::suite& suite);
 void other_languages(bench::suite& suite, const bench::server& server);
 
 }  // namespace questions

@@ -13,7 +13,6 @@
 #include <fmt/core.h>
 #include <netinet/in.h>
 #include <signal.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -122,28 +121,7 @@ http {
     text += fmt::format(
         "    location = /{}/v1/chat/completions {{ echo_read_request_body; echo_sleep {}; echo -n '{}'; }}\n", path,
         seconds, chat::answer);
-  text +=
-      "    location = /streamed/v1/chat/completions {\n      default_type text/event-stream;\n"
-      "      echo_read_request_body;\n";
-  const auto event = [&](std::string_view data) {
-    text += fmt::format("      echo 'data: {}\\n'; echo_flush;\n", data);
-  };
-  for (int i = 0; i < chat::chunks; ++i) event(chat::chunk);
-  event(chat::last_chunk);
-  event("[DONE]");
-  return text + "    }\n  }\n}\n";
-}
-
-/// The child is killed when the thread that started it ends.
-pid_t fork_bound_to_parent() {
-  const pid_t parent = ::getpid();
-  const pid_t child = ::fork();
-  if (child < 0) throw_errno("fork");
-  if (child == 0) {
-    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (::getppid() != parent) ::_exit(1);  // it has ended already
-  }
-  return child;
+  return text + "  }\n}\n";
 }
 
 /// What the child does: tells its ports, and answers until it is killed.
@@ -205,7 +183,6 @@ bool server::start_nginx() {
   at_once_ = origin + "/v1";
   delayed_ = origin + "/delayed/v1";
   silent_ = origin + "/silent/v1";
-  streamed_ = origin + "/streamed/v1";
   status_ = origin + "/status";
   description_ = nginx.version + ", one process";
   return true;
@@ -229,7 +206,6 @@ void server::start_embedded() {
   }
   for (const auto& [url, port] : {std::pair{&at_once_, ports[0]}, {&delayed_, ports[1]}, {&silent_, ports[2]}})
     *url = fmt::format("http://127.0.0.1:{}/v1", port);
-  streamed_ = at_once_;
   description_ = "the model_server of the examples (Debian: apt-get install nginx-light libnginx-mod-http-echo)";
 }
 

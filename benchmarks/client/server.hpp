@@ -25,8 +25,6 @@ class server {
   [[nodiscard]] const std::string& at_once() const noexcept { return at_once_; }
   [[nodiscard]] const std::string& delayed() const noexcept { return delayed_; }  ///< by 50 ms
   [[nodiscard]] const std::string& silent() const noexcept { return silent_; }    ///< answers after an hour
-  /// For a streamed request: an event in each write, chat::chunks of them, and the last.
-  [[nodiscard]] const std::string& streamed() const noexcept { return streamed_; }
   [[nodiscard]] kind runs() const noexcept { return kind_; }
   /// For people: which server it is.
   [[nodiscard]] const std::string& description() const noexcept { return description_; }
@@ -41,7 +39,7 @@ class server {
 
   kind kind_ = kind::nginx;
   pid_t process_ = -1;
-  std::string at_once_, delayed_, silent_, streamed_, status_, description_;
+  std::string at_once_, delayed_, silent_, status_, description_;
 };
 
 }  // namespace bench

@@ -35,15 +35,18 @@ struct curl_engine_options {
   epoll_removal removal = epoll_removal::eager;
 };
 
-/// Sends the same POST again and again, `slots` at once: an easy handle for each, whose options are set once. A `Reader`
-/// takes the answer: begin(), write(bytes), and end(), which gives the length of its text.
+/// Sends the same POST again and again, `slots` at once: an easy handle for each, whose options are set once. A `Reader`,
+/// a copy of the one given, takes the answer: begin(), write(bytes), and end(), which gives the length of its text.
 template <class Reader>
 class curl_engine {
  public:
   using clock = std::chrono::steady_clock;
 
-  explicit curl_engine(curl_engine_options options)
-      : options_{std::move(options)}, epoll_{::epoll_create1(EPOLL_CLOEXEC)}, multi_{curl_multi_init()} {
+  explicit curl_engine(curl_engine_options options, const Reader& reader = Reader{})
+      : options_{std::move(options)},
+        reader_{reader},
+        epoll_{::epoll_create1(EPOLL_CLOEXEC)},
+        multi_{curl_multi_init()} {
     if (epoll_ < 0) throw std::system_error{errno, std::generic_category(), "epoll_create1"};
     if (multi_ == nullptr) throw std::runtime_error{"curl_multi_init"};
     curl_multi_setopt(multi_, CURLMOPT_SOCKETFUNCTION, &on_socket);
@@ -99,7 +102,7 @@ class curl_engine {
 
  private:
   struct slot {
-    explicit slot(curl_engine& in) : engine{in} {}
+    slot(curl_engine& in, const Reader& pattern) : engine{in}, reader{pattern} {}
     curl_engine& engine;
     CURL* easy = nullptr;
     Reader reader;
@@ -112,7 +115,7 @@ class curl_engine {
   };
 
   std::unique_ptr<slot> make_slot() {
-    auto made = std::make_unique<slot>(*this);
+    auto made = std::make_unique<slot>(*this, reader_);
     CURL* const easy = curl_easy_init();
     if (easy == nullptr) throw std::runtime_error{"curl_easy_init"};
     made->easy = easy;
@@ -246,6 +249,7 @@ class curl_engine {
   }
 
   curl_engine_options options_;
+  Reader reader_;
   int epoll_;
   CURLM* multi_;
   curl_slist* headers_ = nullptr;

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
-// benchmarks: another program, and what it prints.
+// benchmarks: processes of our own: another program and what it prints, and one that serves.
 #pragma once
 
 #include <fcntl.h>
+#include <signal.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -48,6 +50,18 @@ inline std::optional<std::string> output_of(std::vector<std::string> command) {
   ::waitpid(child, &status, 0);
   if (status != 0) return std::nullopt;
   return printed;
+}
+
+/// As fork(), but the child is killed when the thread that started it ends, however that ends.
+inline pid_t fork_bound_to_parent() {
+  const pid_t parent = ::getpid();
+  const pid_t child = ::fork();
+  if (child < 0) throw std::system_error{errno, std::generic_category(), "fork"};
+  if (child == 0) {
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (::getppid() != parent) ::_exit(1);  // it has ended already
+  }
+  return child;
 }
 
 }  // namespace bench

@@ -19,6 +19,11 @@ struct estimate {
 /// A figure that is counted, not timed: it has no interval.
 inline estimate exactly(double value) noexcept { return {value, value, value}; }
 
+/// In another unit.
+inline estimate scaled(const estimate& measured, double factor) noexcept {
+  return {measured.value * factor, measured.low * factor, measured.high * factor};
+}
+
 struct at_most {
   double value;
 };

@@ -229,12 +229,12 @@ turns_taken suite::take_turns(const std::string& question, const std::string& wh
 }
 
 requests_taken suite::take_turns(const std::string& question, const std::string& what,
-                                 const std::vector<client>& clients, double longer) {
+                                 const std::vector<client>& clients, double longer, const std::string& item) {
   if (!asks(question)) return {};
   const auto turns = in_turns<request_turn>(clients, state_->repetitions, state_->seconds * longer);
 
-  fmt::print("\n{}: {}\n  {:<24} {:>10} {:>14} {:>18}   {:>9} {:>9}\n", question, what, "", "requests/s",
-             "CPU us/request", "", "p50, us", "p99, us");
+  fmt::print("\n{}: {}\n  {:<24} {:>10} {:>14} {:>18}   {:>9} {:>9}\n", question, what, "", item + "s/s",
+             "CPU us/" + item, "", "p50, us", "p99, us");
   auto& json = state_->written["questions"].emplace_back();
   json["name"] = question;
   json["cpu_time"] = what;

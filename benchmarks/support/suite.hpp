@@ -86,9 +86,11 @@ class suite {
   /// The contenders take turns, in another order each time. `what` says what a repetition's time is.
   [[nodiscard]] turns_taken take_turns(const std::string& question, const std::string& what,
                                        const std::vector<contender>& contenders);
-  /// The same for clients; a turn takes so many times as long as is usual. `what` says what their CPU time is of.
+  /// The same for clients; a turn takes so many times as long as is usual. `what` says what their CPU time is of, and
+  /// `item` what is counted.
   [[nodiscard]] requests_taken take_turns(const std::string& question, const std::string& what,
-                                          const std::vector<client>& clients, double longer = 1);
+                                          const std::vector<client>& clients, double longer = 1,
+                                          const std::string& item = "request");
   /// Nothing measured: no goal.
   void goal(std::string name, bound limit, std::string unit, std::optional<estimate> measured);
   /// Begins what is reported of a question that is not a matter of time.

@@ -14,7 +14,7 @@ struct turn {
 
 /// What one turn of a client gave, in nanoseconds.
 struct request_turn {
-  double wall = 0, cpu = 0;  // a request, of the clock and of the client's own threads
+  double wall = 0, cpu = 0;  // a request (or a chunk), of the clock and of the client's own threads
   double p50 = 0, p99 = 0;   // from sending to the whole answer
 };
 

@@ -25,6 +25,13 @@ TEST_CASE("estimate: a goal is met or missed only when the whole interval lies o
   CHECK(judge(at_most{128.0}, bench::exactly(128.1)) == verdict::missed);
 }
 
+TEST_CASE("estimate: a figure in another unit keeps its interval", "[benchmarks]") {
+  const bench::estimate halves = bench::scaled({4, 2, 8}, 0.5);
+  CHECK(halves.value == 2);
+  CHECK(halves.low == 1);
+  CHECK(halves.high == 4);
+}
+
 TEST_CASE("estimate: the median of an odd and of an even number", "[benchmarks]") {
   CHECK(bench::median({3, 1, 2}) == 2);
   CHECK(bench::median({4, 1, 3, 2}) == 2.5);
