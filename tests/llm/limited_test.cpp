@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <felix/llm/limited.hpp>
 
+#include <felix/async/as_result.hpp>
 #include <felix/async/nursery.hpp>
 #include <felix/async/simulated_loop.hpp>
 #include <felix/async/sleep.hpp>
@@ -10,6 +11,7 @@
 #include <felix/llm/scripted_model.hpp>
 #include "support/catch.hpp"
 
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <cstddef>
@@ -392,4 +394,122 @@ TEST_CASE("limited: streams are passed on, and hold their slot to the end", "[ll
   CHECK(one == "0123456789 after 0");
   CHECK(two == "0123456789 after 3");
   CHECK(script.max_in_flight() == 1);
+}
+
+namespace {
+
+felix::task<std::vector<int>> finish_times(felix::simulated_loop& loop,
+                                           std::vector<felix::task<felix::chat_response>> asked) {
+  std::vector<int> seconds(asked.size());
+  const auto one = [&](felix::task<felix::chat_response> task, int& at) -> felix::task<void> {
+    co_await std::move(task);
+    at = static_cast<int>((loop.now() - felix::simulated_loop::start) / 1s);
+  };
+  std::vector<felix::task<void>> all;
+  for (std::size_t i = 0; i < asked.size(); ++i) all.push_back(one(std::move(asked[i]), seconds[i]));
+  co_await felix::when_all(std::move(all));
+  co_return seconds;
+}
+
+/// Says in its answers what a server's headers would.
+struct metered_model {
+  felix::scripted_model* script;
+  felix::rate_limit_report report;
+  felix::task<felix::chat_response> complete(chat_request request) {
+    auto answer = co_await script->complete(std::move(request));
+    answer.rate_limits(report);
+    co_return answer;
+  }
+};
+
+}  // namespace
+
+TEST_CASE("limited: so many requests per minute, and so many tokens", "[llm][limited]") {
+  felix::simulated_loop loop;
+  felix::scripted_model script{loop};
+  const auto times = [&](felix::limit by) {
+    auto llm = felix::model_ref{script} | std::move(by);
+    std::vector<felix::task<felix::chat_response>> asked;
+    for (int i = 0; i < 4; ++i)
+      asked.push_back(llm.complete(chat_request{}.user(std::string(384, 'x')).max_tokens(200)));
+    auto seconds = loop.run(finish_times(loop, std::move(asked)));
+    CHECK(llm.usage_stats().rate.unanswered == 0);
+    return seconds;
+  };
+  CHECK(times(felix::limit{4}.rate({.requests_per_minute = 30})) == std::vector<int>{0, 2, 4, 6});
+  loop.run(loop.sleep_for(54s));
+  // 100 of the prompt and 200 of the longest answer: two at once, then one in 30 s.
+  CHECK(times(felix::limit{4}.rate({.tokens_per_minute = 600})) == std::vector<int>{60, 60, 90, 120});
+}
+
+TEST_CASE("limited: learns from answers what a server lets through", "[llm][limited]") {
+  felix::simulated_loop loop;
+  felix::scripted_model script{loop};
+  const felix::rate_limit_report report{.requests = {.limit = 60, .remaining = 0, .reset = 60s}};
+  auto llm = metered_model{&script, report} | felix::limit{4}.rate({});
+  loop.run(llm.complete(chat_request{}.user("x")));
+  CHECK(loop.now() == felix::simulated_loop::start);
+  CHECK(llm.usage_stats().rate.requests.learned);
+  loop.run(llm.complete(chat_request{}.user("x")));
+  CHECK(loop.now() == felix::simulated_loop::start + 1s);
+}
+
+TEST_CASE("limited: a refusal with a hint holds the others back", "[llm][limited]") {
+  felix::simulated_loop loop;
+  felix::scripted_model script{loop};
+  script.on("too often")
+      .fail(felix::api_error{"no", {.status = 429, .retry_after = 5s, .kind = felix::error_kind::rate_limited}});
+  auto llm = felix::model_ref{script} | felix::limit{4}.rate({});
+  CHECK_THROWS_AS(loop.run(llm.complete(chat_request{}.user("too often"))), felix::api_error);
+  loop.run(llm.complete(chat_request{}.user("x")));
+  CHECK(loop.now() == felix::simulated_loop::start + 5s);
+}
+
+TEST_CASE("limited: where tokens are short the most urgent has the next turn, and who leaves loses nothing of others",
+          "[llm][limited]") {
+  felix::simulated_loop loop;
+  felix::scripted_model script{loop};
+  auto llm = felix::model_ref{script} | felix::limit{4}.rate({.requests_per_minute = 6});
+  auto body = [&](felix::nursery& n) -> felix::task<void> {
+    for (const char* const name : {"first", "second", "third"}) n.spawn(llm.complete(chat_request{}.user(name)));
+    n.spawn(llm.complete(chat_request{}.user("urgent").priority(request_priority::urgent)));
+    const auto waiting = llm.usage_stats().slots.waiting;
+    CHECK(waiting == std::array<std::size_t, 4>{0, 2, 0, 1});  // "second" has the turn
+    co_await felix::as_result(felix::timeout(1s, llm.complete(chat_request{}.user("gone"))));
+    CHECK(llm.usage_stats().slots.waiting == waiting);
+  };
+  loop.run(felix::with_nursery(body));
+  std::vector<std::string> order;
+  for (const auto& request : script.requests()) order.push_back(request.messages()[0].content);
+  CHECK(order == std::vector<std::string>{"first", "second", "urgent", "third"});
+  CHECK(loop.now() == felix::simulated_loop::start + 30s);
+  CHECK(llm.usage_stats().rate.unanswered == 0);
+}
+
+TEST_CASE("limited: bounds of waiting hold for tokens too, and what can never go is refused", "[llm][limited]") {
+  felix::simulated_loop loop;
+  felix::scripted_model script{loop};
+  auto llm = felix::model_ref{script} | felix::limit{4}
+                                            .rate({.requests_per_minute = 6, .tokens_per_minute = 1'000})
+                                            .waiting({.max_waiting = 1, .max_wait = 3s});
+  loop.run(llm.complete(chat_request{}.user("x").max_tokens(10)));
+  const auto refused = [&](chat_request request) -> felix::task<felix::errc> {
+    try {
+      co_await llm.complete(std::move(request));
+    } catch (const felix::error& failure) {
+      co_return felix::errc{failure.code().value()};
+    }
+    co_return felix::errc{};
+  };
+  const auto [late, full] = loop.run(felix::when_all(refused(chat_request{}.user("a").max_tokens(10)),
+                                                     refused(chat_request{}.user("b").max_tokens(10))));
+  CHECK(late == felix::errc::queue_full);
+  CHECK(full == felix::errc::queue_full);
+  CHECK(loop.now() == felix::simulated_loop::start + 3s);
+  loop.run(loop.sleep_for(60s));
+  CHECK(loop.run(refused(chat_request{}.user("c").max_tokens(2'000))) == felix::errc::invalid_argument);
+  CHECK(llm.usage_stats().refused == 2);
+  CHECK(llm.usage_stats().slots.waiting_in_all() == 0);
+  CHECK(script.requests().size() == 1);
+  CHECK_THROWS_AS((felix::model_ref{script} | felix::limit{4}.rate({.requests_per_minute = -1})), felix::error);
 }

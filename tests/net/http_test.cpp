@@ -67,3 +67,16 @@ TEST_CASE("http: a head finds its headers whatever their case", "[net][http]") {
   head.add_line("HTTP/1.1 garbage\r\n");
   CHECK(head.status() == 0);
 }
+
+TEST_CASE("http_head: whether a name begins so", "[net][http]") {
+  felix::http_head head;
+  CHECK_FALSE(head.has_name_with("x-"));
+  for (const char* const line : {"HTTP/1.1 200 OK\r\n", "Server: x-rate\r\n", "X-RateLimit-Limit: 7\r\n", "A: b\r\n"})
+    head.add_line(line);
+  CHECK(head.has_name_with("x-ratelimit-"));
+  CHECK(head.has_name_with("server"));
+  CHECK(head.has_name_with("a"));
+  CHECK_FALSE(head.has_name_with("x-ratelimits"));
+  CHECK_FALSE(head.has_name_with("rate"));
+  CHECK_FALSE(head.has_name_with("a: b and more"));
+}

@@ -3,10 +3,12 @@
 #pragma once
 
 #include <felix/llm/chat_message.hpp>
+#include <felix/llm/rate_limit_report.hpp>
 #include <felix/usage.hpp>
 
 #include <chrono>
 #include <cstddef>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -88,6 +90,8 @@ class chat_response {
   [[nodiscard]] const token_usage& usage() const noexcept { return usage_; }
   [[nodiscard]] const chat_timing& timing() const noexcept { return timing_; }
   [[nodiscard]] const std::optional<server_timing>& timing_of_server() const noexcept { return server_timing_; }
+  /// What its headers said about requests and tokens per minute; null: nothing.
+  [[nodiscard]] const rate_limit_report* rate_limits() const noexcept { return rate_limits_.get(); }
   /// The model that answered, as the server calls it.
   [[nodiscard]] const std::string& model() const noexcept { return model_; }
   [[nodiscard]] const std::string& id() const noexcept { return id_; }
@@ -118,6 +122,10 @@ class chat_response {
     server_timing_ = value;
     return *this;
   }
+  chat_response& rate_limits(const rate_limit_report& value) {
+    rate_limits_ = std::make_shared<const rate_limit_report>(value);
+    return *this;
+  }
   chat_response& model(std::string value) {
     model_ = std::move(value);
     return *this;
@@ -132,6 +140,7 @@ class chat_response {
   token_usage usage_;
   chat_timing timing_;
   std::optional<server_timing> server_timing_;
+  std::shared_ptr<const rate_limit_report> rate_limits_;  // most servers have none
   std::string model_;
   std::string id_;
 };

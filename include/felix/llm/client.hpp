@@ -14,6 +14,7 @@
 #include <felix/llm/limited.hpp>
 #include <felix/llm/model.hpp>
 #include <felix/llm/openai_model.hpp>
+#include <felix/llm/rate_limit.hpp>
 #include <felix/llm/request_usage.hpp>
 #include <felix/llm/retry_policy.hpp>
 #include <felix/llm/retrying.hpp>
@@ -55,6 +56,8 @@ struct client_options {
   ///     felix::priority_semaphore slots{4};     // outlives the clients
   ///     felix::client llm{loop, {.limit_by = felix::limit{slots}}};
   std::optional<limit> limit_by = {};
+  /// Limits of requests and tokens per minute: as set here, and as the server's headers say. `.rate = {{}}`: those alone.
+  std::optional<rate_limit_options> rate = {};
   retry_options retry = {};  ///< when a request that failed is sent again; `.retry = {.attempts = 1}`: never
   http_timeouts timeouts = {};
   std::string ca_file = {};                       ///< PEM; trusted instead of the system's certificates
@@ -119,6 +122,7 @@ class client {
         slots.with_usage([&](const limit_usage& l) {
           usage.slots = l.slots;
           usage.refused = l.refused;
+          usage.rate = l.rate;
           usage.waits = l.waits;
           server.with_usage([&](const server_usage& s) { usage.server = s; });
         });
@@ -141,9 +145,13 @@ class client {
                               .dialect = options.dialect,
                               .timeouts = options.timeouts,
                               .ca_file = std::move(options.ca_file)}} |
-                (options.limit_by ? *options.limit_by : limit{options.max_concurrent_requests}) |
-                felix::retry{options.retry}.on_retry(tell(log))} {}
+                limit_of(options) | felix::retry{options.retry}.on_retry(tell(log))} {}
 
+    static limit limit_of(const client_options& options) {
+      limit chosen = options.limit_by ? *options.limit_by : limit{options.max_concurrent_requests};
+      if (options.rate) chosen.rate(*options.rate);
+      return chosen;
+    }
     /// What is logged before another attempt.
     static retry::callback tell(const std::function<void(const log_line&)>& log) {
       if (!log) return {};

@@ -4,6 +4,7 @@
 
 #include <felix/async/priority_semaphore.hpp>
 #include <felix/llm/openai_model.hpp>
+#include <felix/llm/rate_limit.hpp>
 #include <felix/llm/request_usage.hpp>
 #include <felix/llm/retrying.hpp>
 #include <felix/telemetry/histogram.hpp>
@@ -17,10 +18,11 @@ namespace felix::inline v1 {
 
 /// What a client has done: of its requests, and below that of each layer.
 struct client_usage : request_usage {
-  std::uint64_t refused = 0;  ///< found the queue of the limit full, or waited there too long
-  limit_status slots = {};    ///< when shared, of all who share the limit, or its group
-  bool shares_slots = false;  ///< limit_by was given a limit, or a group, that others may use too
-  histogram waits = {};       ///< in our queue, of all attempts
+  std::uint64_t refused = 0;    ///< found the queue of the limit full, or waited there too long
+  limit_status slots = {};      ///< when shared, of all who share the limit, or its group
+  bool shares_slots = false;    ///< limit_by was given a limit, or a group, that others may use too
+  rate_limit_status rate = {};  ///< requests and tokens per minute; as it was at the latest request
+  histogram waits = {};         ///< in our queue, of all attempts
   retry_usage retries = {};
   server_usage server = {};  ///< of each attempt
 };

@@ -12,6 +12,7 @@
 #include <felix/llm/detail/limit_gate.hpp>
 #include <felix/llm/limit_policy.hpp>
 #include <felix/llm/model.hpp>
+#include <felix/llm/rate_limit.hpp>
 
 #include <concepts>
 #include <cstddef>
@@ -33,6 +34,7 @@ class limited;
 ///     felix::priority_semaphore::group team{slots, "team", {.guaranteed = 1}};
 ///     three | felix::limit{team};                              // a group of it
 ///     model | felix::limit{felix::gradient_limit{}}            // finds out by itself how many the server can take
+///     model | felix::limit{4}.rate({.requests_per_minute = 60})
 /// A model is taken by value, hence moved in; one that you keep is referred to: `felix::model_ref{model} | ...`.
 /// Lifetime: what is shared outlives the models.
 class limit {
@@ -53,6 +55,17 @@ class limit {
     return *this;
   }
   limit waiting(const wait_bounds& bounds) && { return std::move(waiting(bounds)); }
+
+  /// So many requests and tokens per minute, too, for this stack; less where a server says so in the headers of its
+  /// answers. The most urgent waits for its turn first, then for a slot. Of a request's tokens the prompt is estimated,
+  /// and all of max_tokens counts (1,024 without): that is how servers count.
+  /// Throws error (invalid_option) for options out of their range, when the stack is built; a request that is larger
+  /// than what may ever go at once fails with error (invalid_argument).
+  limit& rate(const rate_limit_options& per_minute) & {
+    terms_.rate = per_minute;
+    return *this;
+  }
+  limit rate(const rate_limit_options& per_minute) && { return std::move(rate(per_minute)); }
 
   [[nodiscard]] bool is_shared() const noexcept { return terms_.shared != nullptr; }
 

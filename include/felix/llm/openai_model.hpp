@@ -212,6 +212,7 @@ class openai_model {
     if (const auto& at_work = answer.timing_of_server())
       timing.queued = std::max(std::chrono::nanoseconds{0}, timing.total - at_work->prompt - at_work->generated);
     answer.timing(timing);
+    detail::openai_server::note_rate_limits(got.head, answer);
     return answer;
   }
   static void estimate(chat_response& answer, std::size_t prompt_bytes) {

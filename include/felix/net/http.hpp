@@ -189,6 +189,18 @@ class http_head {
     return {};
   }
 
+  /// Whether there is one whose name begins so (in lower case).
+  /// Cost: linear in the header, and less than header() for a name that few begin like.
+  [[nodiscard]] bool has_name_with(std::string_view beginning) const noexcept {
+    for (std::size_t at = 0; at < lines_.size(); at = lines_.find('\n', at) + 1) {
+      if (lines_.size() - at > beginning.size() &&
+          std::equal(beginning.begin(), beginning.end(), lines_.begin() + static_cast<std::ptrdiff_t>(at),
+                     [](char wanted, char sent) { return wanted == detail::to_lower(sent); }))
+        return true;
+    }
+    return false;
+  }
+
   /// A line as libcurl hands it out, the status line too. An interim (1xx) answer is forgotten when the next one begins.
   void add_line(std::string_view line) {
     while (!line.empty() && (line.back() == '\r' || line.back() == '\n')) line.remove_suffix(1);

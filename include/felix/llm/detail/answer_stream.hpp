@@ -81,6 +81,7 @@ class answer_stream {
     const http_head* const head = co_await exchange_.head();
     if (head->is_ok()) {
       note_timing();
+      openai_server::note_rate_limits(*head, whole_->response());
       co_return;
     }
     constexpr std::size_t most_bytes = std::size_t{64} << 10U;

@@ -11,9 +11,11 @@
 #include <felix/llm/chat_request.hpp>
 #include <felix/llm/chat_response.hpp>
 #include <felix/llm/limit_policy.hpp>
+#include <felix/llm/rate_limit.hpp>
 #include <felix/telemetry/histogram.hpp>
 #include <felix/usage.hpp>
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -38,10 +40,11 @@ struct wait_bounds {
 
 /// What a limit has done, for those that use it through one model.
 struct limit_usage {
-  limit_status slots = {};     ///< when shared, of all who share the limit, or its group
-  std::uint64_t admitted = 0;  ///< got a slot
-  std::uint64_t refused = 0;   ///< found the queue full, or waited too long
-  histogram waits = {};        ///< of those admitted; at once counts as 0
+  limit_status slots = {};      ///< when shared, of all who share the limit, or its group
+  std::uint64_t admitted = 0;   ///< got a slot
+  std::uint64_t refused = 0;    ///< found the queue full, or waited too long
+  histogram waits = {};         ///< of those admitted; at once counts as 0
+  rate_limit_status rate = {};  ///< requests and tokens per minute; infinite: not limited
 };
 
 namespace detail {
@@ -53,17 +56,22 @@ struct limit_terms {
   priority_semaphore::group* group = nullptr;  // of `shared`
   wait_bounds bounds = {};
   std::function<std::unique_ptr<limit_policy>()> policy = {};  // adapts `own`
+  std::optional<rate_limit_options> rate = {};
 };
 
 /// Threads: every member, from any thread.
 class limit_gate {
  public:
+  using time_point = std::chrono::steady_clock::time_point;
+
   explicit limit_gate(limit_terms terms)
       : policy_{terms.policy ? terms.policy() : nullptr},
         own_{terms.shared != nullptr ? nullptr : make_own(terms.own, policy_.get())},
         slots_{terms.shared != nullptr ? *terms.shared : *own_},
         group_{terms.group},
-        bounds_{terms.bounds} {}
+        bounds_{terms.bounds} {
+    if (terms.rate) rate_.emplace(*terms.rate);
+  }
   limit_gate(limit_gate&&) = delete;
 
   class admission;
@@ -82,6 +90,12 @@ class limit_gate {
     std::scoped_lock lock{mutex_};
     limit_usage now = usage_;
     now.slots = status();
+    if (rate_) {
+      const limit_status turns = rate_->turns.status();
+      for (std::size_t i = 0; i < turns.waiting.size(); ++i) now.slots.waiting[i] += turns.waiting[i];
+      if (rate_->first) ++now.slots.waiting[static_cast<std::size_t>(*rate_->first)];
+      now.rate = rate_->limiter.status(rate_->latest);
+    }
     read(std::as_const(now));
   }
 
@@ -114,10 +128,54 @@ class limit_gate {
     limit_gate& in_;
   };
 
-  task<priority_semaphore::permit> bounded(request_priority priority) {
-    if (bounds_.max_wait == std::chrono::nanoseconds::max()) co_return co_await acquire(priority);
+  /// What a request has of what it needs.
+  struct pass {
+    std::uint64_t ticket = 0;  // of the rate_limiter
+    std::optional<priority_semaphore::permit> permit = {};
+  };
+  /// The one whose turn it is to wait for its tokens.
+  class first_of_all {
+   public:
+    first_of_all(limit_gate& in, request_priority priority) : in_{in} { set(priority); }
+    first_of_all(first_of_all&&) = delete;
+    ~first_of_all() { set({}); }
+
+   private:
+    void set(std::optional<request_priority> first) {
+      std::scoped_lock lock{in_.mutex_};
+      in_.rate_->first = first;
+    }
+    limit_gate& in_;
+  };
+
+  /// As far as one gets without waiting.
+  bool try_pass(pass& so_far, const chat_request& request, time_point now) {
+    if (rate_ && so_far.ticket == 0) {
+      const auto turn = rate_->turns.try_acquire(request.priority());
+      if (!turn || !take(so_far, request, now)) return false;
+    }
+    if (auto permit =
+            group_ != nullptr ? group_->try_acquire(request.priority()) : slots_.try_acquire(request.priority()))
+      so_far.permit.emplace(std::move(*permit));
+    return so_far.permit.has_value();
+  }
+  /// The most urgent waits for its tokens first, then for a slot: what a minute allows, it will get.
+  task<void> wait_to_pass(pass& so_far, const chat_request& request) {
+    if (rate_ && so_far.ticket == 0) {
+      const auto turn = co_await rate_->turns.acquire(request.priority());
+      const first_of_all counted{*this, request.priority()};
+      for (;;) {
+        const rate_limit_take took = take(so_far, request, co_await this_task::now());
+        if (took) break;
+        co_await sleep_for(took.wait);
+      }
+    }
+    so_far.permit.emplace(co_await acquire(request.priority()));
+  }
+  task<void> bounded(pass& so_far, const chat_request& request) {
+    if (bounds_.max_wait == std::chrono::nanoseconds::max()) co_return co_await wait_to_pass(so_far, request);
     try {
-      co_return co_await timeout(bounds_.max_wait, acquire(priority));
+      co_return co_await timeout(bounds_.max_wait, wait_to_pass(so_far, request));
     } catch (const timed_out&) {
       std::scoped_lock lock{mutex_};
       ++usage_.refused;
@@ -130,6 +188,20 @@ class limit_gate {
   priority_semaphore::awaiter acquire(request_priority priority) noexcept {
     return group_ != nullptr ? group_->acquire(priority) : slots_.acquire(priority);
   }
+  rate_limit_take take(pass& so_far, const chat_request& request, time_point now) {
+    std::scoped_lock lock{mutex_};
+    rate_->latest = std::max(rate_->latest, now);
+    const auto took =
+        rate_->limiter.try_take(estimated_tokens(request) + request.max_tokens().value_or(unbounded_answer), now);
+    so_far.ticket = took.ticket;
+    return took;
+  }
+  /// A request that has taken its tokens, and does not get a slot.
+  void leave(const pass& so_far) noexcept {
+    if (so_far.ticket == 0) return;
+    std::scoped_lock lock{mutex_};
+    rate_->limiter.ended(so_far.ticket);
+  }
 
   /// About how many tokens the request has, when nobody has counted them.
   static token_count estimated_tokens(const chat_request& request) noexcept {
@@ -138,6 +210,8 @@ class limit_gate {
     for (const function_tool& tool : request.tools()) bytes += tool.description.size() + tool.parameters.size();
     return static_cast<token_count>((bytes + 3) / 4);
   }
+
+  static constexpr token_count unbounded_answer = 1'024;  ///< what a request without max_tokens is counted with
 
   /// The limit as the policy has it now. Under the lock.
   void adapt() {
@@ -149,6 +223,14 @@ class limit_gate {
   std::size_t waiting_ = 0;
   std::uint64_t requests_ = 0;
   limit_usage usage_;
+  struct rate {
+    explicit rate(const rate_limit_options& options) : limiter{options} {}
+    rate_limiter limiter;
+    std::optional<request_priority> first;  // of those that wait: it has the turn
+    time_point latest{};                    // as far as requests have told
+    priority_semaphore turns{1};            // not guarded: who may wait for its tokens
+  };
+  std::optional<rate> rate_;
 
   std::unique_ptr<priority_semaphore> own_;
   priority_semaphore& slots_;
@@ -159,12 +241,13 @@ class limit_gate {
 /// A request that was let through. The limit learns what becomes of it; when it is destroyed, the slot is given back.
 class limit_gate::admission {
  public:
-  admission(limit_gate& through, priority_semaphore::permit permit, const chat_request& request,
-            std::chrono::nanoseconds waited, const scheduler* where)
-      : permit_{std::move(permit)}, gate_{&through}, where_{where}, waited_{waited} {
+  admission(limit_gate& through, pass with, const chat_request& request, std::chrono::nanoseconds waited,
+            const scheduler* where)
+      : permit_{std::move(*with.permit)}, gate_{&through}, where_{where}, ticket_{with.ticket}, waited_{waited} {
     std::scoped_lock lock{gate_->mutex_};
     ++gate_->usage_.admitted;
     gate_->usage_.waits.record(waited);
+    is_watched_ = gate_->policy_ != nullptr || ticket_ != 0;
     if (!gate_->policy_) return;
     number_ = ++gate_->requests_;
     gate_->policy_->sent(number_, estimated_tokens(request), now());
@@ -174,68 +257,97 @@ class limit_gate::admission {
       : permit_{std::move(other.permit_)},
         gate_{other.gate_},
         where_{other.where_},
-        number_{std::exchange(other.number_, 0)},
-        waited_{other.waited_} {}
+        number_{other.number_},
+        ticket_{other.ticket_},
+        waited_{other.waited_},
+        is_watched_{std::exchange(other.is_watched_, false)} {}
   admission& operator=(admission&&) = delete;
   ~admission() {
-    if (number_ != 0) ended(limit_outcome::nothing, {}, {});
+    if (is_watched_) ended(limit_outcome::nothing, {}, {});
   }
 
   /// In the queue of the limit.
   [[nodiscard]] std::chrono::nanoseconds waited() const noexcept { return waited_; }
 
   void first_delta(const chat_response& so_far) {
-    if (number_ == 0) return;
+    if (!is_watched_) return;
     std::scoped_lock lock{gate_->mutex_};
+    learn_rate(so_far);
+    if (!gate_->policy_) return;
     gate_->policy_->first_token(number_, so_far.timing().queued, now());
     gate_->adapt();
   }
   void answered(const chat_response& answer) {
-    if (number_ != 0) ended(limit_outcome::answered, answer.usage(), answer.timing().queued);
+    if (!is_watched_) return;
+    {
+      std::scoped_lock lock{gate_->mutex_};
+      learn_rate(answer);
+    }
+    ended(limit_outcome::answered, answer.usage(), answer.timing().queued);
   }
   void failed(const error& failure) {
-    if (number_ != 0) ended(outcome_of(failure), {}, {});
+    if (!is_watched_) return;
+    const auto* const refused = dynamic_cast<const api_error*>(&failure);
+    const bool too_often = refused != nullptr && refused->kind() == error_kind::rate_limited;
+    const auto hint = too_often ? refused->retry_after() : std::nullopt;
+    if (too_often && ticket_ != 0) {
+      std::scoped_lock lock{gate_->mutex_};
+      gate_->rate_->limiter.refused(std::exchange(ticket_, 0), hint, now());
+    }
+    // A server that limits the rate, and says so, tells nothing about how many requests it can take at once.
+    const bool overloaded = failure.kind() == error_kind::overloaded || (too_often && !hint);
+    ended(overloaded ? limit_outcome::overloaded : limit_outcome::nothing, {}, {});
   }
 
  private:
-  /// A server that limits the rate, and says so, tells nothing about how many requests it can take at once.
-  static limit_outcome outcome_of(const error& failure) noexcept {
-    if (failure.kind() == error_kind::overloaded) return limit_outcome::overloaded;
-    const auto* const refused = dynamic_cast<const api_error*>(&failure);
-    return refused != nullptr && refused->kind() == error_kind::rate_limited && !refused->retry_after()
-               ? limit_outcome::overloaded
-               : limit_outcome::nothing;
+  /// Under the lock.
+  void learn_rate(const chat_response& answer) {
+    if (ticket_ == 0 || answer.rate_limits() == nullptr) return;
+    gate_->rate_->limiter.answered(std::exchange(ticket_, 0), *answer.rate_limits(), now());
   }
   void ended(limit_outcome how, const token_usage& usage, std::optional<std::chrono::nanoseconds> queued) {
+    is_watched_ = false;
     std::scoped_lock lock{gate_->mutex_};
-    gate_->policy_->ended(std::exchange(number_, 0), how, usage, queued, now());
+    if (ticket_ != 0) gate_->rate_->limiter.ended(ticket_);
+    if (!gate_->policy_) return;
+    gate_->policy_->ended(number_, how, usage, queued, now());
     gate_->adapt();
   }
-  [[nodiscard]] std::chrono::steady_clock::time_point now() const noexcept {
+  [[nodiscard]] time_point now() const noexcept {
     return where_ != nullptr ? where_->now() : std::chrono::steady_clock::now();
   }
 
-  priority_semaphore::permit permit_;  // given back after the policy was told
+  priority_semaphore::permit permit_;  // given back after the others were told
   limit_gate* gate_;
   const scheduler* where_;    // null: of a coroutine that has none
-  std::uint64_t number_ = 0;  // 0: nobody learns of it any more
+  std::uint64_t number_ = 0;  // for the policy
+  std::uint64_t ticket_;      // of the rate_limiter; 0: none, or closed
   std::chrono::nanoseconds waited_;
+  bool is_watched_ = false;
 };
 
 inline std::optional<limit_gate::admission> limit_gate::try_enter(const chat_request& request, const scheduler* where) {
-  auto permit = group_ != nullptr ? group_->try_acquire(request.priority()) : slots_.try_acquire(request.priority());
-  if (!permit) return std::nullopt;
-  return std::optional<admission>{std::in_place, *this, std::move(*permit), request, std::chrono::nanoseconds{0},
-                                  where};
+  if (rate_) return std::nullopt;  // enter() knows how to take a part, and wait for the rest
+  pass all;
+  if (!try_pass(all, request, {})) return std::nullopt;
+  return std::optional<admission>{std::in_place, *this, std::move(all), request, std::chrono::nanoseconds{0}, where};
 }
 
 inline task<limit_gate::admission> limit_gate::enter(const chat_request& request) {
-  const waiting_place place{*this};
   const auto* const where = co_await this_task::scheduler();
   const auto asked = co_await this_task::now();
-  auto permit = co_await bounded(request.priority());
+  pass so_far;
+  try {
+    if (!try_pass(so_far, request, asked)) {
+      const waiting_place place{*this};
+      co_await bounded(so_far, request);
+    }
+  } catch (...) {
+    leave(so_far);
+    throw;
+  }
   const auto waited = co_await this_task::now() - asked;
-  co_return admission{*this, std::move(permit), request, waited, where};
+  co_return admission{*this, std::move(so_far), request, waited, where};
 }
 
 }  // namespace detail

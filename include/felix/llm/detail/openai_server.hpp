@@ -5,9 +5,11 @@
 #include <felix/async/task.hpp>
 #include <felix/error.hpp>
 #include <felix/llm/chat_request.hpp>
+#include <felix/llm/chat_response.hpp>
 #include <felix/llm/codec.hpp>
 #include <felix/llm/detail/request_body.hpp>
 #include <felix/llm/dialect.hpp>
+#include <felix/llm/rate_limit_report.hpp>
 #include <felix/llm/request_usage.hpp>
 #include <felix/net/event_loop.hpp>
 #include <felix/net/http_client.hpp>
@@ -92,6 +94,12 @@ class openai_server {
       body = place;
     }
     throw codec::decode_error(head.status(), body, url_.origin(), head, options_.api_key.reveal());
+  }
+
+  /// What the headers say about requests and tokens per minute goes into the answer.
+  static void note_rate_limits(const http_head& head, chat_response& answer) {
+    if (!head.has_name_with("x-ratelimit-") && !head.has_name_with("anthropic-ratelimit-")) return;
+    if (const auto report = read_rate_limits(head, std::chrono::system_clock::now())) answer.rate_limits(*report);
   }
 
   /// Some servers repeat a wrong key in their answer. It must not reach a log, an error or a file.
