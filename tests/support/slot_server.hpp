@@ -24,7 +24,8 @@ struct slot_server_options {
   double token_time = 0.020;  // of a request that is alone
   double slowed_by = 0.05;    // by each other one, as a share of token_time
   double prompt_tokens = 250;
-  double prompt_tokens_per_second = 1'500;  // of a request that is alone
+  double prompt_tokens_per_second = 1'500;
+  bool prompts_slowed = false;  // by the other requests, as the answers are
   double answer_tokens = 120;
   double spread = 0.7;
   double jitter = 0.005;  // mean of an exponential, before each first token
@@ -97,6 +98,8 @@ class slot_server {
   slot_server_report run(limit_policy& limit, std::size_t answers) { return run(limit, answers, answers / 2); }
 
  private:
+  static constexpr double never = std::numeric_limits<double>::infinity();
+
   struct job {
     bool ours = true;
     std::uint64_t id = 0;
@@ -104,8 +107,9 @@ class slot_server {
     double answer = 0;
     double arrived = 0;
     double started = 0;
-    double first_at = 0;  // on the clock of the work
-    double ends_at = 0;
+    double read_at = never;    // when its prompt is read
+    double first_at = never;   // the same for its first token, but on the clock of the work
+    double ends_at = never;
     bool first = false;
     double seen_first = 0;
   };
@@ -114,8 +118,6 @@ class slot_server {
     bool end;
     job of;
   };
-
-  static constexpr double never = std::numeric_limits<double>::infinity();
 
   double normal() {
     const double angle = random_.uniform(0, 6.283185307179586);
@@ -148,8 +150,11 @@ class slot_server {
       job each = queue_.front();
       queue_.pop_front();
       each.started = now_;
-      each.first_at = work_ + each.prompt / options_.prompt_tokens_per_second / options_.token_time + 1;
-      each.ends_at = each.first_at + each.answer - 1;
+      const double reading = each.prompt / options_.prompt_tokens_per_second;
+      if (options_.prompts_slowed)
+        each.first_at = work_ + reading / options_.token_time + 1;
+      else
+        each.read_at = now_ + reading;
       running_.push_back(each);
     }
   }
@@ -158,12 +163,15 @@ class slot_server {
   void step(limit_policy& limit, slot_server_report& report) {
     const double pace =
         options_.token_time * (1 + options_.slowed_by * (static_cast<double>(std::max<std::size_t>(running_.size(), 1)) - 1));
-    const auto due = [](const job& each) { return each.first ? each.ends_at : each.first_at; };
+    const auto due = [&](const job& each) {
+      if (each.read_at != never) return each.read_at;
+      return now_ + ((each.first ? each.ends_at : each.first_at) - work_) * pace;
+    };
     const auto next = std::min_element(running_.begin(), running_.end(),
                                        [&](const job& a, const job& b) { return due(a) < due(b); });
     const auto seen = std::min_element(deliveries_.begin(), deliveries_.end(),
                                        [](const delivery& a, const delivery& b) { return a.at < b.at; });
-    const double at_server = next == running_.end() ? never : now_ + (due(*next) - work_) * pace;
+    const double at_server = next == running_.end() ? never : std::max(due(*next), now_);
     if (seen != deliveries_.end() && seen->at <= at_server) {
       const delivery each = *seen;
       *seen = deliveries_.back();
@@ -172,11 +180,15 @@ class slot_server {
       deliver(each, limit, report);
       return;
     }
-    const double work = due(*next);
     pass(at_server, pace);
-    work_ = work;
+    if (next->read_at != never) {
+      next->read_at = never;
+      next->first_at = work_ + 1;
+      return;
+    }
     if (!next->first) {
       next->first = true;
+      next->ends_at = work_ + next->answer - 1;
       next->seen_first = now_ + lateness();
       if (next->ours) deliveries_.push_back({next->seen_first, false, *next});
       return;

@@ -185,7 +185,7 @@ class gradient_limit final : public limit_policy {
       const auto in_flight = static_cast<std::size_t>(std::lround((load_ - ended.load_at_first) / streamed));
       const double per_token = streamed / static_cast<double>(usage.completion_tokens - 1);
       pace_.add(in_flight, per_token);
-      if (!shows_queue_ && options_.initial == 0) read_pace(in_flight);
+      if (reads_pace()) read_pace(in_flight);
     }
     if (phase_ == phase::hold && slowness_binds_ && answers_since_dip_ >= 200 && limit_ > options_.min) {
       answers_since_dip_ = 0;
@@ -211,7 +211,8 @@ class gradient_limit final : public limit_policy {
     constexpr double never = 1e9;
     if (phase_ == phase::ramp) return open.in_flight > proven_ ? 4 * ramp_bound() : never;
     if (phase_ == phase::dip || service_ <= 0) return never;
-    return 1.5 * headway(open.in_flight) + 4 * noise_.mean();
+    const double noise = noise_.mean() + (shows_queue_ ? prefill_.error() : 0);  // else it is in the waits already
+    return 1.5 * headway(open.in_flight) + 4 * noise;
   }
 
   // What is made of it.
@@ -258,19 +259,21 @@ class gradient_limit final : public limit_policy {
   }
 
   void label_in_hold(double wait, double evidence, double queue) {
+    if (queued_ == 0) noise_before_ = noise_;
     queued_ = std::max(0.0, queued_ + evidence);
     if (queued_ >= 1.5 * certain) {
       if (queue >= queue_that_counts && limit_ > options_.min) {
         const double left = static_cast<double>(limit_) - queue;
         slowness_binds_ = false;
         step_ = 1;
+        noise_ = noise_before_;  // what was learned since was a queue
         return hold(std::min(limit_ - 1, static_cast<std::size_t>(std::lround(std::max(left, 1.0)))),
                     labels_between_probes);
       }
       queued_ = 0;
       if (queue < queue_that_counts) noise_.widen(1.5, waits_.mean());
     }
-    learn_noise(wait, limit_);
+    if (queued_ == 0 || noise_.known()) learn_noise(wait, limit_);  // at first a queue could pass for noise
     if (until_probe_ > 0) --until_probe_;
     if (until_probe_ == 0 && limit_ < options_.max) go_to(limit_ + step_, phase::probe);
   }
@@ -282,7 +285,7 @@ class gradient_limit final : public limit_policy {
       probed_ = 0;
       noise_.widen(1.3, waits_.mean());
     }
-    if (probed_ <= -certain && (!reads_pace() || readings_ >= 2)) accept_probe();
+    if (probed_ <= -certain && may_rise()) accept_probe();
   }
   void refuse_probe() {
     const bool far = limit_ - proven_ > std::max<std::size_t>(1, proven_ / 8);
@@ -310,6 +313,10 @@ class gradient_limit final : public limit_policy {
 
   [[nodiscard]] bool reads_pace() const noexcept { return !shows_queue_ && options_.initial == 0; }
 
+  /// A level that is too slow as it is now is not left upwards: two more readings decide about it.
+  [[nodiscard]] bool may_rise() const noexcept {
+    return !reads_pace() || (readings_ >= 2 && pace_.slowdown(limit_) <= options_.slowdown);
+  }
   void read_pace(std::size_t in_flight) {
     if (phase_ == phase::dip) {
       if (4 * in_flight <= 3 * proven_ && ++readings_ >= 4) hold(proven_, interval_);
@@ -320,9 +327,8 @@ class gradient_limit final : public limit_policy {
     const double slowdown = pace_.slowdown(limit_);
     const bool decides = readings_ == 4 || readings_ == 8 || readings_ == 16 || readings_ == 32 || readings_ == 64;
     if (decides && slowdown > options_.slowdown) return too_slow(slowdown);
-    if (readings_ < 2) return;
-    if (phase_ == phase::probe && probed_ <= -certain) accept_probe();
-    else if (phase_ == phase::ramp && proven_ == limit_ && slowdown <= options_.slowdown) ramp_on(2 * limit_);
+    if (phase_ == phase::ramp && proven_ == limit_ && may_rise()) ramp_on(2 * limit_);
+    if (phase_ == phase::probe && probed_ <= -certain && may_rise()) accept_probe();
   }
   void too_slow(double slowdown) {
     if (phase_ == phase::probe) {
@@ -363,6 +369,7 @@ class gradient_limit final : public limit_policy {
   std::size_t step_ = 1;                             // of the next probe
 
   detail::wait_noise noise_;
+  detail::wait_noise noise_before_;  // as it was when the evidence for a queue began
   detail::expected_prefill prefill_;
   detail::token_pace pace_;
   double service_ = 0;  // mean time of a request but for its wait; 0: unknown

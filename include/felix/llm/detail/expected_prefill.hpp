@@ -22,9 +22,12 @@ class expected_prefill {
   }
   /// The mean of what was expected lately.
   [[nodiscard]] double mean() const noexcept { return mean_; }
+  /// By how much more prompts took than was expected, in the mean.
+  [[nodiscard]] double error() const noexcept { return error_; }
 
   /// The first token of a prompt came `seconds` after the server had taken it, or after it was sent.
   void add(token_count estimated_prompt_tokens, const token_usage& usage, double seconds, double slowdown) noexcept {
+    if (known()) error_ += 0.1 * (std::max(0.0, seconds - of(estimated_prompt_tokens, slowdown)) - error_);
     const auto estimated = static_cast<double>(std::max<token_count>(estimated_prompt_tokens, 1));
     double read = share_read_ * estimated;
     if (usage.prompt_tokens > 0) {
@@ -42,6 +45,7 @@ class expected_prefill {
   double per_token_ = 0;
   double share_read_ = 1;  // of the estimated tokens
   double mean_ = 0;
+  double error_ = 0;
 };
 
 }  // namespace felix::inline v1::detail

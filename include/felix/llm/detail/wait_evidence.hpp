@@ -16,12 +16,15 @@ namespace felix::inline v1::detail {
 class wait_noise {
  public:
   [[nodiscard]] double mean() const noexcept { return mean_; }
+  /// Whether enough waits were learned from, that the mean may not go anywhere.
+  [[nodiscard]] bool known() const noexcept { return waits_ >= 8; }
 
   /// `allowed`: the mean may be as much, however low it was.
   void add(double wait, double headway, double allowed = 0) noexcept {
     const double gain = std::max(0.03, 1.0 / (static_cast<double>(waits_) + 2));
     raw_ = std::max(raw_ + (std::min(wait, mean_ + headway) - raw_) * gain, 0.002);
-    if (++waits_ >= 8) lowest_ = std::min(1.002 * lowest_, raw_);
+    ++waits_;
+    if (known()) lowest_ = std::min(1.002 * lowest_, raw_);
     mean_ = std::min(raw_, std::max(3 * lowest_, allowed));
   }
 
