@@ -28,6 +28,7 @@ struct slot_server_options {
   bool prompts_slowed = false;  // by the other requests, as the answers are
   double answer_tokens = 120;
   double spread = 0.7;
+  double latency = 0;     // of the way there and back
   double jitter = 0.005;  // mean of an exponential, before each first token
   double spikes = 0.01;   // share of the requests whose first token is late by another 50 to 400 ms
   bool shows_queue = true;
@@ -107,8 +108,8 @@ class slot_server {
     double answer = 0;
     double arrived = 0;
     double started = 0;
-    double read_at = never;    // when its prompt is read
-    double first_at = never;   // the same for its first token, but on the clock of the work
+    double read_at = never;   // when its prompt is read
+    double first_at = never;  // the same for its first token, but on the clock of the work
     double ends_at = never;
     bool first = false;
     double seen_first = 0;
@@ -125,7 +126,7 @@ class slot_server {
   }
   double lognormal(double median) { return median * std::exp(options_.spread * normal()); }
   double lateness() {
-    double late = -options_.jitter * std::log(random_.uniform(1e-12, 1));
+    double late = options_.latency - options_.jitter * std::log(random_.uniform(1e-12, 1));
     if (random_.uniform(0, 1) < options_.spikes) late += random_.uniform(0.050, 0.400);
     return late;
   }
@@ -161,14 +162,14 @@ class slot_server {
 
   /// To the next thing that happens, at the server or at the client.
   void step(limit_policy& limit, slot_server_report& report) {
-    const double pace =
-        options_.token_time * (1 + options_.slowed_by * (static_cast<double>(std::max<std::size_t>(running_.size(), 1)) - 1));
+    const double pace = options_.token_time *
+                        (1 + options_.slowed_by * (static_cast<double>(std::max<std::size_t>(running_.size(), 1)) - 1));
     const auto due = [&](const job& each) {
       if (each.read_at != never) return each.read_at;
       return now_ + ((each.first ? each.ends_at : each.first_at) - work_) * pace;
     };
-    const auto next = std::min_element(running_.begin(), running_.end(),
-                                       [&](const job& a, const job& b) { return due(a) < due(b); });
+    const auto next =
+        std::min_element(running_.begin(), running_.end(), [&](const job& a, const job& b) { return due(a) < due(b); });
     const auto seen = std::min_element(deliveries_.begin(), deliveries_.end(),
                                        [](const delivery& a, const delivery& b) { return a.at < b.at; });
     const double at_server = next == running_.end() ? never : std::max(due(*next), now_);

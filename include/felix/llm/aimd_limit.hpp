@@ -3,25 +3,24 @@
 #pragma once
 
 #include <felix/error.hpp>
+#include <felix/llm/detail/requests_in_flight.hpp>
 #include <felix/llm/limit_policy.hpp>
 #include <felix/usage.hpp>
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
-#include <vector>
 
 namespace felix::inline v1 {
 
 struct aimd_limit_options {
-  std::size_t initial = 4;           ///< how many at first; from `min` to `max`
-  std::size_t min = 1;               ///< never fewer; at least 1
-  std::size_t max = 64;              ///< never more; at most 65,536
-  double backoff = 0.9;              ///< what is left of the limit when the server has too much to do; from 0.5 to below 1
+  std::size_t initial = 4;  ///< how many at first; from `min` to `max`
+  std::size_t min = 1;      ///< never fewer; at least 1
+  std::size_t max = 64;     ///< never more; at most 65,536
+  double backoff = 0.9;     ///< what is left of the limit when the server has too much to do; from 0.5 to below 1
   std::chrono::nanoseconds timeout{std::chrono::seconds{5}};  ///< an answer that takes longer says the same; above 0
 
   /// Throws error (invalid_option) that names the field.
@@ -59,20 +58,17 @@ class aimd_limit final : public limit_policy {
 
   void sent(std::uint64_t request, token_count, time_point now) override {
     latest_ = request;
-    open_.push_back({.request = request, .in_flight = open_.size() + 1, .at = now});
+    open_.add({.request = request, .in_flight = open_.size() + 1, .at = now});
   }
   void first_token(std::uint64_t, std::optional<duration>, time_point) override {}
   void ended(std::uint64_t request, limit_outcome outcome, const token_usage&, std::optional<duration>,
              time_point now) override {
-    const auto found = std::lower_bound(open_.begin(), open_.end(), request,
-                                        [](const open_request& open, std::uint64_t id) { return open.request < id; });
-    if (found == open_.end() || found->request != request) return;
-    const open_request ended = *found;
-    open_.erase(found);
-    const bool slow = outcome == limit_outcome::answered && now - ended.at > options_.timeout;
+    const std::optional<open_request> ended = open_.take(request);
+    if (!ended) return;
+    const bool slow = outcome == limit_outcome::answered && now - ended->at > options_.timeout;
     if (outcome == limit_outcome::overloaded || slow) {
       if (request > decreased_after_) decrease();
-    } else if (outcome == limit_outcome::answered && 2 * ended.in_flight >= limit_) {
+    } else if (outcome == limit_outcome::answered && 2 * ended->in_flight >= limit_) {
       limit_ = std::min(limit_ + 1, options_.max);
     }
   }
@@ -93,8 +89,8 @@ class aimd_limit final : public limit_policy {
 
   aimd_limit_options options_;
   std::size_t limit_;
-  std::vector<open_request> open_;               // in the order of sending
-  std::optional<std::uint64_t> latest_;          // the request that was sent last
+  detail::requests_in_flight<open_request> open_;
+  std::optional<std::uint64_t> latest_;           // the request that was sent last
   std::optional<std::uint64_t> decreased_after_;  // the last one before the last decrease; nothing is before all
 };
 

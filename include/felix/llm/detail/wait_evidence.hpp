@@ -52,9 +52,7 @@ class wait_noise {
 /// The mean of the waits at the present level, the last eight above all.
 class level_wait {
  public:
-  void add(double wait) noexcept {
-    mean_ += (wait - mean_) / static_cast<double>(std::min<std::size_t>(++waits_, 8));
-  }
+  void add(double wait) noexcept { mean_ += (wait - mean_) / static_cast<double>(std::min<std::size_t>(++waits_, 8)); }
   /// A wait that was counted when it was too long already has ended.
   void correct(double wait) noexcept {
     if (waits_ > 0) mean_ += 0.3 * (wait - mean_);
