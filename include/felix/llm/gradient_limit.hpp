@@ -165,9 +165,8 @@ class gradient_limit final : public limit_policy {
   }
 
   void read_stream(const open_request& ended, token_count tokens, time_point now) noexcept {
-    const std::size_t limit = search_.limit();
     if (tokens < 2) {  // slow or not, it would not show
-      if (open_.size() + 1 == limit && search_.reads_pace()) search_.read(limit, slowdown());
+      if (search_.reads_pace()) search_.read(open_.size() + 1, slowdown());
       return;
     }
     streamed_.seconds += seconds(now - *ended.first);

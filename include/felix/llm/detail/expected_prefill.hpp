@@ -34,7 +34,7 @@ class expected_prefill {
       read = static_cast<double>(std::max<token_count>(usage.prompt_tokens - usage.cached_prompt_tokens, 0));
       share_read_ += (std::min(read / estimated, 4.0) - share_read_) * (known() ? 0.1 : 1.0);
     }
-    const double per_token = seconds / (read + overhead) / slowdown;
+    const double per_token = std::max(seconds / (read + overhead) / slowdown, 1e-6);  // 0 is unknown
     per_token_ = known() ? std::min(1.01 * per_token_, per_token) : per_token;
     const double expected = of(estimated_prompt_tokens, slowdown);
     mean_ += (expected - mean_) * (mean_ > 0 ? 0.1 : 1.0);
