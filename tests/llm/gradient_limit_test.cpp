@@ -41,8 +41,8 @@ std::vector<slot_server_report> runs(const slot_server_options& options, const g
   }
   return reports;
 }
-/// The slots are others after 300 answers; how many more it took until the limit was right and stayed, the third longest
-/// of twenty.
+/// The slots are others after 300 answers: how many more it took until the limit was right and stayed, the third
+/// longest of twenty.
 std::size_t answers_to_settle(bool shows_queue, std::size_t before, std::size_t after) {
   std::vector<std::size_t> settled;
   for (std::uint64_t seed = 1; seed <= seeds; ++seed) {

@@ -38,11 +38,11 @@ struct aimd_limit_options {
   }
 };
 
-/// Additive increase, multiplicative decrease. For servers that refuse what is too much for them; one that lets requests
-/// wait is found out by `gradient_limit`, where this limit rises until answers take longer than `timeout`.
-/// An answer that was sent while at least half of the limit was in use raises it by 1. One that the server refused, or
-/// that took too long, lowers it to `backoff` of it, rounded down. Those which were sent before the last decrease do not
-/// lower it again: what they tell is what the decrease was for.
+/// Additive increase, multiplicative decrease. For servers that refuse what is too much for them. Where requests wait
+/// instead, this limit rises until answers take longer than `timeout`: there use `gradient_limit`.
+/// An answer to a request that was sent while at least half of the limit was in use raises it by 1. A request that the
+/// server refused, or that took too long, lowers it to `backoff` of it, rounded down. Those which were sent before the
+/// last decrease do not lower it again: what they tell is what the decrease was for.
 /// Threads:  one call at a time.
 /// Cost:     logarithmic in the requests in flight, but for moving them; no allocation once as many have been.
 /// See: Chiu, Jain, "Analysis of the increase and decrease algorithms", Computer Networks 17, 1989; Netflix's

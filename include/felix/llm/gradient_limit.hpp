@@ -24,9 +24,9 @@ struct gradient_limit_options {
   std::size_t initial = 0;  ///< the slots that the server declares; 0: unknown, found from `min` upwards
   std::size_t min = 1;      ///< never fewer; at least 1
   std::size_t max = 64;     ///< never more; at most 1,024
-  /// How many times slower than alone a request may get by the others, where the server shows no slots: the price of a
-  /// neighbour. Where a token's time grows linearly, 2 gives half of the server's highest throughput, 3 two thirds, 5 four
-  /// fifths, 10 nine tenths. Above 1, at most 1,000.
+  /// How many times slower than alone the others may make a request, where the server shows neither slots nor queue:
+  /// the price of a neighbour. Where a token's time grows linearly, 2 gives half of the server's highest throughput, 3
+  /// two thirds, 5 four fifths, 10 nine tenths. Above 1, at most 1,000.
   double slowdown = 3;
 
   /// Throws error (invalid_option) that names the field.
@@ -48,8 +48,8 @@ struct gradient_limit_options {
 /// whether the limit is too high, and, tried with one request more now and then, whether it is too low.
 /// The wait is the server's queue time where that shows. Else it is the time to the first token but for what the prompt
 /// should take, and then the limit also stays where `slowdown` says, for servers that batch all they are sent.
-/// It rises only while all that it allows is used. An answer that was not streamed tells nothing without its queue time:
-/// for those alone declare `initial`.
+/// It rises only while all that it allows is used. An answer that was not streamed tells nothing without its queue
+/// time: where all are such, declare `initial`.
 /// Overdue requests are seen to at the next event of any kind: there are no timers.
 /// Threads:  one call at a time.
 /// Cost:     linear in the requests in flight; no allocation once as many have been.
@@ -179,8 +179,8 @@ class gradient_limit final : public limit_policy {
     if (search_.reads_pace()) search_.read(in_flight, slowdown());
   }
 
-  /// A request that is overdue counts before it is answered, or a full server would show an answer too late. One that is
-  /// not streamed looks the same, so this waits until all are.
+  /// A request that is overdue counts before it is answered, or a full server would show an answer too late. One that
+  /// is not streamed looks the same, so this waits until all are.
   void label_overdue(time_point now) noexcept {
     if (!prefill_.known() || not_streamed_ > 0) return;
     const double margin = shows_queue_ ? prefill_.error() : 0;  // else it is a part of the noise

@@ -8,10 +8,10 @@
 
 namespace felix::inline v1::detail {
 
-/// The time for a prompt is its uncached tokens and 60 more (the fixed part), times the time for one, times the slowdown
-/// by other requests. The time for one is the least that was seen, and rises by 1 % a prompt, because servers change.
-/// How many tokens there are is known only when an answer has ended: before, it is the estimate, corrected by how much
-/// of the earlier estimates was read.
+/// A prompt takes its uncached tokens and 60 more (the fixed part), times the time for one, times the slowdown by other
+/// requests. The time for one is the least that was seen, and rises by 1 % a prompt, because servers change.
+/// How many tokens were read is known only when an answer has ended: before, it is the estimate, times how much of
+/// earlier estimates was read.
 /// Times are in seconds; `slowdown` is the present time a token over the one of a request that is alone, 1 if unknown.
 class expected_prefill {
  public:

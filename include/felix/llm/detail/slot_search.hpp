@@ -12,8 +12,8 @@
 
 namespace felix::inline v1::detail {
 
-/// A limit that starts low and rises while nobody waits, then stays at the level that is proven and watches. Now and then
-/// it tries one request more. It is given
+/// A limit that starts low and rises while nobody waits, then stays at the level that is proven and watches. Now and
+/// then it tries one request more. It is given
 ///   - labels: the wait of a request that was sent as the n-th in flight. Only those count which were sent as the last
 ///     that may be: they wait if and only if the limit is above the slots;
 ///   - readings: how many times slower than alone the requests are at a level, where that shall bound the limit too.
@@ -89,8 +89,8 @@ class slot_search {
     if (phase_ == phase::probe && probed_ <= -certain && may_rise()) accept_probe();
   }
 
-  /// Another answer has come. When slowness binds, this visits fewer requests for a moment, every 200 answers, to see how
-  /// fast they are now.
+  /// Another answer has come. When slowness binds, every 200 answers the limit is half for a moment, to see how fast the
+  /// server is with fewer.
   void answered() noexcept {
     ++answers_;
     if (phase_ == phase::dip && answers_ >= std::max<std::size_t>(16, 2 * proven_)) return hold(proven_, interval_);
