@@ -46,6 +46,7 @@
 #include <felix/budget/token_budget.hpp>
 #include <felix/error.hpp>
 #include <felix/error_kind.hpp>
+#include <felix/llm/aimd_limit.hpp>
 #include <felix/llm/chat_message.hpp>
 #include <felix/llm/chat_request.hpp>
 #include <felix/llm/chat_response.hpp>
@@ -55,6 +56,7 @@
 #include <felix/llm/codec.hpp>
 #include <felix/llm/dialect.hpp>
 #include <felix/llm/embedding_request.hpp>
+#include <felix/llm/gradient_limit.hpp>
 #include <felix/llm/image.hpp>
 #include <felix/llm/json_text.hpp>
 #include <felix/llm/limit_policy.hpp>
