@@ -4,7 +4,6 @@
 #include "support/catch.hpp"
 
 #include <chrono>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>

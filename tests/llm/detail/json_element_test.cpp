@@ -7,7 +7,6 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <utility>
 
 using Catch::Matchers::ContainsSubstring;
 using felix::codec::detail::array_of;
