@@ -359,7 +359,7 @@ struct random_use {
   }
   /// The most that any window has over what it may have; at most about 0.
   [[nodiscard]] double worst(double per_minute, double capacity, bool tokens) const {
-    // Sum of a window from i to j - rate * (t_j - t_i) = (S_j - rate t_j) - (S_i-1 - rate t_i): keep the least of these.
+    // A window from i to j has (S_j - rate t_j) - (S_i-1 - rate t_i) more than its time gives: keep the least of these.
     double sum = 0;
     double least = std::numeric_limits<double>::infinity();
     double most = -least;

@@ -110,8 +110,8 @@ class rate_limiter {
   }
 
   /// An answer of any status came, with these headers. Whether a server counts when a request comes or when its answer
-  /// goes is not known: what was left then, and with what was sent later and is unanswered and the time since, whichever
-  /// is less. It can be more than was thought, if no request that was sent later has an answer yet.
+  /// goes is not known. So there is what it says, or that with the time since and without what was sent later and is
+  /// unanswered, whichever is less. It can be more than was thought, if no request that was sent later has an answer.
   void answered(std::uint64_t ticket, const rate_limit_report& report, time_point now) noexcept {
     const auto found = unanswered_.find(ticket);
     if (found == unanswered_.end()) return;

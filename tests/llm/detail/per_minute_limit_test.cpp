@@ -84,6 +84,18 @@ TEST_CASE("per_minute_limit: no limit is reached by taking exactly that", "[llm]
   }
 }
 
+TEST_CASE("per_minute_limit: a wait of whole microseconds is enough too, however its sum is rounded",
+          "[llm][per_minute_limit]") {
+  for (int limit = 60; limit <= 3'000; limit += 10) {
+    per_minute_limit bucket{static_cast<double>(limit), 60s, any};
+    bucket.take(limit, start);
+    for (int need = 1; need <= limit; need += 7) {
+      const auto wait = bucket.wait(need, start);
+      if (bucket.wait(need, start + wait) != 0ns) FAIL(need << " of " << limit);
+    }
+  }
+}
+
 TEST_CASE("per_minute_limit: a clock that is behind", "[llm][per_minute_limit]") {
   per_minute_limit bucket{600, 60s, any};
   bucket.take(600, start);

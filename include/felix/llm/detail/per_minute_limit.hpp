@@ -112,7 +112,8 @@ class per_minute_limit {
     if (own != unlimited) own_.set(own / 60, std::max(own * std::min(burst_, at_once_) / 60, 1.0), {});
   }
 
-  /// How long until `need` may go, as rate_bucket::wait. More than a server lets through goes when all of that is there.
+  /// How long until `need` may go, as rate_bucket::wait. More than a server lets through goes when all of that is
+  /// there.
   [[nodiscard]] duration wait(double need, time_point now) const noexcept {
     return std::max(own_.wait(need, now), servers_.wait(need, now));
   }
