@@ -72,6 +72,8 @@ void questions::memory(bench::suite& suite, const bench::server& server) {
   suite.headline("memory: a request, of 256 in flight, and of 10,000 queued; set aside by malloc");
   suite.report("in flight, multi_socket_lazy", raw_use.heap, "bytes");
   suite.report("in flight, felix", felix_use.heap, "bytes");
+  suite.report("of these, its body; multi_socket_lazy has one for all", static_cast<double>(chat::request.size()),
+               "bytes");
   suite.report("queued, felix", queued_use.heap, "bytes");
   suite.report("of these, its own text", text, "bytes");
   suite.goal("memory, in flight, felix beyond multi_socket_lazy", bench::at_most{4096}, "bytes",
