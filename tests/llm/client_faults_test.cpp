@@ -199,7 +199,7 @@ void check_ending(const outcome& got, const ending& expected, bool stream) {
 void check_idle(felix::event_loop& loop, const model_server::server& server, const felix::limit_status& slots) {
   CHECK(slots.in_use == 0);
   CHECK(slots.waiting_in_all() == 0);
-  CHECK(loop.reactor().running() == 0);
+  CHECK(drive(loop, [&] { return loop.reactor().running() == 0; }));  // a stream's connection may linger after [DONE]
   CHECK(drive(loop, [&] { return server.snapshot().in_flight == 0; }));
 }
 
@@ -238,7 +238,7 @@ TEST_CASE("client: every fault, what the user gets of it, and that the next requ
       CHECK(stats.tokens.total_tokens == (stream || first.answered ? first.usage.total_tokens : 0) +
                                              2 * (plain_answer().prompt_tokens + plain_answer().completion_tokens));
       check_idle(loop, server, stats.slots);
-      CHECK(log.size() == 3 + after_first.retries.retries);
+      CHECK(log.size() == 2 * 3 + after_first.retries.retries);  // asked, and how it ended
       for (const std::string& line : log) CHECK_THAT(line, !ContainsSubstring("0123456789"));
     }
   }
@@ -313,7 +313,7 @@ TEST_CASE("client: a server that loads its model, or names a wait, is waited for
   CHECK(stats.retries.waited >= 3s);  // as decided: twice the 1 s of the hint, and 0.5 s
   CHECK(stats.retries.waited < 3s + 200ms);
   check_idle(loop, server, stats.slots);
-  CHECK(log.size() == 6);
+  CHECK(log.size() == 2 * 2 + 4);
 }
 
 TEST_CASE("client: a wait that is too long is not waited for, and told", "[llm][client][faults]") {
@@ -367,7 +367,10 @@ TEST_CASE("client: a kept connection that the server closes as a request goes ou
   const model_server::server server{with({fault})};
   felix::event_loop loop;
   felix::client llm{loop, {.base_url = server.url(), .retry = {.attempts = 1}}};
-  for (int i = 0; i < 4; ++i) check_answer(loop.run(ask(llm, stream)));
+  for (int i = 0; i < 4; ++i) {
+    check_answer(loop.run(ask(llm, stream)));
+    CHECK(drive(loop, [&] { return loop.reactor().running() == 0; }));  // so that the connection is kept
+  }
   CHECK(server.snapshot().faults == 3);  // of requests 2, 4 and 6
   CHECK(server.snapshot().requests == 4);
   CHECK(llm.usage_stats().retries.retries == 0);

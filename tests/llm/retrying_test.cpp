@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -28,13 +29,17 @@ felix::api_error refused(error_kind kind, int status, std::optional<std::chrono:
 struct failing_model {
   std::shared_ptr<std::vector<std::function<void()>>> failures = std::make_shared<std::vector<std::function<void()>>>();
   std::shared_ptr<int> asked = std::make_shared<int>(0);
+  std::shared_ptr<std::string> questions =
+      std::make_shared<std::string>();  // of all attempts, each with a bar behind it
   int deltas_before = 0;
 
-  felix::task<felix::chat_response> complete(felix::chat_request) {
+  felix::task<felix::chat_response> complete(felix::chat_request request) {
+    note(request);
     fail();
     co_return felix::chat_response{"answer"};
   }
-  felix::chat_stream stream(felix::chat_request) {
+  felix::chat_stream stream(felix::chat_request request) {
+    note(request);
     auto whole = std::make_shared<felix::chat_stream::answer>();
     return {deltas(whole), whole};
   }
@@ -43,6 +48,9 @@ struct failing_model {
     fail();
     whole->response().text("answer");
     co_yield felix::chat_delta{}.text("answer");
+  }
+  void note(const felix::chat_request& request) const {
+    *questions += (request.messages().empty() ? "" : request.messages().back().content) + "|";
   }
   void fail() {
     const int now = (*asked)++;
@@ -197,6 +205,88 @@ TEST_CASE("retrying: who waits for another attempt holds no slot", "[llm][retryi
     co_return second;
   };
   CHECK(loop.run(both(llm, loop)) < 1s);
+}
+
+TEST_CASE("retrying: every attempt has the whole request", "[llm][retrying]") {
+  felix::simulated_loop loop{1};
+  failing_model server;
+  for (int i = 0; i < 2; ++i) server.then(refused(error_kind::overloaded, 503));
+  auto llm = failing_model{server} | felix::retry{};
+  SECTION("of a whole answer") { CHECK(loop.run(llm.complete(felix::chat_request{}.user("x"))).text() == "answer"); }
+  SECTION("of a stream") {
+    auto stream = llm.stream(felix::chat_request{}.user("x"));
+    CHECK(loop.run(read(stream)) == "answer");
+  }
+  CHECK(*server.questions == "x|x|x|");
+}
+
+TEST_CASE("retrying: the seed makes the waits", "[llm][retrying]") {
+  const auto waited_with = [](std::uint64_t seed) {
+    felix::simulated_loop loop{1};
+    failing_model server;
+    for (int i = 0; i < 2; ++i) server.then(refused(error_kind::overloaded, 503));
+    auto llm = failing_model{server} | felix::retry{}.seed(seed);
+    loop.run(llm.complete(felix::chat_request{}.user("x")));
+    return llm.usage_stats().waited;
+  };
+  CHECK(waited_with(1) == waited_with(1));
+  CHECK(waited_with(1) != waited_with(2));
+}
+
+TEST_CASE("retrying: a model that loads is waited for, but not for ever", "[llm][retrying]") {
+  felix::simulated_loop loop{1};
+  failing_model server;
+  const bool loads_in_time = GENERATE(false, true);
+  for (int i = 0; i < (loads_in_time ? 8 : 100); ++i) server.then(refused(error_kind::model_loading, 503));
+  felix::retry_budget budget{{.most = 0, .per_request = 0, .per_second = 0}};  // it takes none
+  auto llm = failing_model{server} | felix::retry{budget, {.attempts = 1, .model_loading = 30s}};
+  if (loads_in_time) {
+    CHECK(loop.run(llm.complete(felix::chat_request{}.user("x"))).text() == "answer");
+    CHECK(*server.asked == 9);
+    CHECK(llm.usage_stats().given_up == 0);
+  } else {
+    CHECK_THROWS_AS(loop.run(llm.complete(felix::chat_request{}.user("x"))), felix::api_error);
+    CHECK(*server.asked > 5);
+    CHECK(llm.usage_stats().given_up == 1);
+  }
+  CHECK(loop.now() <= felix::simulated_loop::start + 30s);
+  CHECK(llm.usage_stats().waited == loop.now() - felix::simulated_loop::start);
+}
+
+TEST_CASE("retrying: a connection that was stale is free, once", "[llm][retrying]") {
+  felix::simulated_loop loop{1};
+  const int times = GENERATE(1, 2);
+  failing_model server;
+  for (int i = 0; i < times; ++i) server.then(felix::transport_error{"closed", 56, error_kind::transport_stale});
+  felix::retry_budget budget{{.most = 0, .per_request = 0, .per_second = 0}};
+  auto llm = failing_model{server} | felix::retry{budget};
+  if (times == 1) {
+    CHECK(loop.run(llm.complete(felix::chat_request{}.user("x"))).text() == "answer");
+  } else {
+    CHECK_THROWS_AS(loop.run(llm.complete(felix::chat_request{}.user("x"))), felix::transport_error);
+  }
+  CHECK(*server.asked == 2);
+  CHECK(loop.now() == felix::simulated_loop::start);
+}
+
+TEST_CASE("retrying: what it has done, with what the budget has", "[llm][retrying]") {
+  felix::simulated_loop loop{1};
+  failing_model server;
+  server.then(refused(error_kind::overloaded, 503));
+  felix::retry_budget budget{{.most = 5, .per_request = 1, .per_second = 0}};
+  auto llm = failing_model{server} | felix::retry{budget};
+  CHECK(llm.usage_stats().requests == 0);
+  auto stream = llm.stream(felix::chat_request{}.user("x"));
+  CHECK(llm.usage_stats().requests == 0);  // nothing begins before it is read
+  CHECK(loop.run(read(stream)) == "answer");
+  CHECK(llm.usage_stats().requests == 1);
+  CHECK(llm.usage_stats().retries == 1);
+  CHECK(llm.usage_stats().budget == 4);
+  CHECK(budget.level(loop.now()) == 4);
+  CHECK(llm.usage_stats().waited == loop.now() - felix::simulated_loop::start);
+  loop.run(llm.complete(felix::chat_request{}.user("x")));
+  CHECK(budget.level(loop.now()) == 5);  // each request earns
+  CHECK(llm.usage_stats().requests == 2);
 }
 
 TEST_CASE("retrying: each retry is told, and options out of range are refused", "[llm][retrying]") {

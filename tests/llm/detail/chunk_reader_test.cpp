@@ -5,6 +5,7 @@
 
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 using Catch::Matchers::ContainsSubstring;
@@ -121,4 +122,131 @@ TEST_CASE("chunk_reader: a whole answer is its own delta", "[llm][chunk_reader]"
   CHECK(deltas[0].tool_calls().at(0).name == "f");
   CHECK(chunks.is_finished());
   CHECK(whole.text() == "text");
+}
+
+TEST_CASE("chunk_reader: the first name of model and answer stays", "[llm][chunk_reader]") {
+  chat_response whole;
+  chunk_reader chunks{whole, "s"};
+  chunks.read(R"({"choices":[]})", false);
+  chunks.read(R"({"id":"i","model":"m","choices":[]})", false);
+  chunks.read(R"({"id":"other","model":"","choices":[]})", false);
+  chunks.read(R"({"id":"","model":"other","choices":[]})", false);
+  CHECK(whole.id() == "i");
+  CHECK(whole.model() == "m");
+}
+
+TEST_CASE("chunk_reader: nothing is finished that has not begun or not said so", "[llm][chunk_reader]") {
+  chat_response whole;
+  chunk_reader chunks{whole, "s"};
+  CHECK_FALSE(chunks.is_finished());
+  CHECK(chunks.read(R"({"choices":[]})", false).empty());
+  CHECK_FALSE(chunks.is_finished());
+  chunks.read(R"({"choices":[{"index":2,"delta":{"content":"c"},"finish_reason":"stop"}]})", false);
+  CHECK_FALSE(chunks.is_finished());  // 0 and 1 are expected
+  REQUIRE(whole.choices().size() == 3);
+  CHECK(whole.choices()[0].finish_reason == felix::finish_reason::other);
+  CHECK(whole.choices()[1].finish_reason == felix::finish_reason::other);
+  CHECK(whole.choices()[2].finish_reason == felix::finish_reason::stop);
+  chunks.read(R"({"choices":[{"index":0,"finish_reason":"stop"},{"index":1,"finish_reason":"new"}]})", false);
+  CHECK(chunks.is_finished());
+  CHECK(whole.choices()[1].finish_reason == felix::finish_reason::other);
+}
+
+TEST_CASE("chunk_reader: choices and calls have their bounds", "[llm][chunk_reader]") {
+  chat_response whole;
+  chunk_reader chunks{whole, "a-server", "a-key"};
+  CHECK_NOTHROW(chunks.read(R"({"choices":[{"index":127,"delta":{"content":"x"}}]})", false));
+  CHECK_THROWS_WITH(chunks.read(R"({"choices":[{"index":128,"x":"a-key","delta":{}}]})", false),
+                    ContainsSubstring("a-server sent a choice that was not asked for") && !ContainsSubstring("a-key"));
+  CHECK_NOTHROW(chunks.read(chunk(R"({"tool_calls":[{"index":255,"id":"z"}]})"), false));
+  CHECK_THROWS_WITH(chunks.read(chunk(R"({"tool_calls":[{"index":256,"id":"a-key"}]})"), false),
+                    ContainsSubstring("more tool calls") && !ContainsSubstring("a-key"));
+  CHECK(whole.tool_calls().size() == 256);
+}
+
+TEST_CASE("chunk_reader: pieces of a call without index and id go on with the last one", "[llm][chunk_reader]") {
+  chat_response whole;
+  chunk_reader chunks{whole, "s"};
+  chunks.read(chunk(R"({"tool_calls":[{"id":"a","function":{"name":"f","arguments":"{"}}]})"), false);
+  chunks.read(chunk(R"({"tool_calls":[{"id":"a","function":{"arguments":"}"}}]})"), false);  // it is the same
+  chunks.read(chunk(R"({"tool_calls":[{"id":"b","function":{"name":"g"}}]})"), false);
+  CHECK(chunks.read(chunk(R"({"tool_calls":[{"function":{"arguments":"{\"x\""}}]})"), false)
+            .at(0)
+            .tool_calls()
+            .at(0)
+            .index == 1);
+  chunks.read(chunk(R"({"tool_calls":[{"id":"","function":{"name":"","arguments":":1}"}}]})"), false);
+  CHECK(whole.tool_calls() == std::vector<felix::tool_call>{{"a", "f", "{}"}, {"b", "g", "{\"x\":1}"}});
+
+  chat_response other;
+  chunk_reader without_ids{other, "s"};
+  without_ids.read(chunk(R"({"tool_calls":[{"function":{"name":"f"}},{"function":{"name":"g"}}]})"), false);
+  REQUIRE_FALSE(other.tool_calls().empty());
+  CHECK(other.tool_calls()[0].name == "f");
+}
+
+TEST_CASE("chunk_reader: a delta has what is new, and nothing else is one", "[llm][chunk_reader]") {
+  chat_response whole;
+  chunk_reader chunks{whole, "s"};
+  chunks.read(chunk(R"({"tool_calls":[{"index":0,"id":"a","function":{"name":"f","arguments":""}}]})"), false);
+  const auto& again =
+      chunks.read(chunk(R"({"tool_calls":[{"index":0,"id":"a","function":{"name":"f","arguments":"{}"}}]})"), false);
+  REQUIRE(again.size() == 1);
+  CHECK(again[0].tool_calls().at(0).name.empty());  // it is known
+  CHECK(again[0].tool_calls().at(0).arguments == "{}");
+  CHECK(chunks.contents() == 2);
+  for (const char* nothing :
+       {R"({"content":""})", R"({"content":null})", "{}", R"({"role":"assistant"})", R"({"tool_calls":[]})",
+        R"({"tool_calls":[{"index":0}]})", R"({"content":7,"reasoning":[],"refusal":{}})"}) {
+    CAPTURE(nothing);
+    CHECK(chunks.read(chunk(nothing), false).empty());
+  }
+  CHECK(chunks.contents() == 2);
+  CHECK(whole.tool_calls() == std::vector<felix::tool_call>{{"a", "f", "{}"}});
+  CHECK(chunks.read(chunk(R"({"refusal":"no"})"), false).at(0).refusal() == "no");
+  CHECK(whole.refusal() == "no");
+}
+
+TEST_CASE("chunk_reader: a failure after content has another kind", "[llm][chunk_reader]") {
+  chat_response whole;
+  chunk_reader chunks{whole, "s"};
+  const char* const busy = R"({"error":{"message":"busy","code":503}})";
+  CHECK(to_string(chunks.failure(busy).kind()) == to_string(felix::error_kind::overloaded));
+  chunks.read(chunk(R"({"role":"assistant","content":""})"), false);
+  CHECK(to_string(chunks.failure(busy).kind()) == to_string(felix::error_kind::overloaded));
+  chunks.read(chunk(R"({"content":"x"})"), false);
+  CHECK(to_string(chunks.failure(busy).kind()) == to_string(felix::error_kind::truncated_stream));
+}
+
+TEST_CASE("chunk_reader: an object that calls itself an error and has choices is an answer", "[llm][chunk_reader]") {
+  chat_response whole;
+  chunk_reader chunks{whole, "s"};
+  CHECK(chunks.read(R"({"object":"error","choices":[{"delta":{"content":"x"}}]})", false).at(0).text() == "x");
+  CHECK(chunks.read(R"({"error":null,"choices":[{"delta":{"content":"y"}}]})", false).at(0).text() == "y");
+  CHECK_THROWS_AS(chunks.read(R"({"error":{},"choices":[{"delta":{"content":"z"}}]})", false), felix::api_error);
+}
+
+TEST_CASE("chunk_reader: how likely the tokens were is put together", "[llm][chunk_reader]") {
+  chat_response whole;
+  chunk_reader chunks{whole, "s"};
+  for (const char* token : {"a", "b"})
+    chunks.read(chunk(R"({"content":"x"})",
+                      R"(,"logprobs":{"content":[{"token":")" + std::string{token} + R"(","logprob":-1}]})"),
+                false);
+  REQUIRE(whole.logprobs().size() == 2);
+  CHECK(whole.logprobs()[1].token == "b");
+}
+
+TEST_CASE("chunk_reader: of a whole answer, what is empty is no delta", "[llm][chunk_reader]") {
+  chat_response whole;
+  chunk_reader chunks{whole, "s"};
+  chat_response answer{""};
+  answer.choice(2).text = "c";
+  answer.usage({.prompt_tokens = 1, .completion_tokens = 2, .total_tokens = 3});
+  const auto& deltas = chunks.read_whole(std::move(answer));
+  REQUIRE(deltas.size() == 1);
+  CHECK(deltas[0].choice() == 2);
+  CHECK(chunks.is_finished());
+  REQUIRE(chunks.usage());
+  CHECK(chunks.usage()->total_tokens == 3);
 }

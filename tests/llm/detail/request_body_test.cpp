@@ -130,3 +130,63 @@ TEST_CASE("request_body: a stream asks for its usage", "[llm][request_body]") {
   CHECK_THAT(streamed(felix::dialects::vllm), ContainsSubstring(R"("continuous_usage_stats":true)"));
   CHECK_THAT(streamed(felix::dialects::llama_cpp), ContainsSubstring(R"("timings_per_token":true)"));
 }
+
+TEST_CASE("request_body: what is empty, and what is not quite", "[llm][request_body]") {
+  const auto said = encode(felix::chat_request{}.user("").assistant("I look", {{"c1", "f", "{}"}}).assistant(""));
+  CHECK_THAT(said, ContainsSubstring(R"({"role":"user","content":""},)") &&
+                       ContainsSubstring(R"({"role":"assistant","content":"I look","tool_calls":[)") &&
+                       ContainsSubstring(R"({"role":"assistant","content":""}])") &&
+                       !ContainsSubstring("tool_call_id") && !ContainsSubstring("null"));
+  CHECK_THAT(encode(felix::chat_request{}.user("x").logprobs()),
+             ContainsSubstring(R"("logprobs":true,"stream")"));  // none but the token's own
+  CHECK_THAT(encode(felix::chat_request{}.user("x").tool({"f"})),
+             ContainsSubstring(R"("tools":[{"type":"function","function":{"name":"f"}}],"stream")"));
+  CHECK_THAT(encode(felix::chat_request{}.user("x").reasoning_effort("").end_user(""), "m", felix::dialects::openai),
+             !ContainsSubstring("reasoning_effort") && !ContainsSubstring("user\":\"\""));
+}
+
+TEST_CASE("request_body: several of a kind, with commas between them", "[llm][request_body]") {
+  const auto body = encode(felix::chat_request{}
+                               .user("x")
+                               .assistant("", {{"c1", "f", R"({"a":1})"}, {"c2", "g", ""}})
+                               .tool({"f"})
+                               .tool({"g", "\"quoted\""})
+                               .extra("a\"b", "[1,2]")
+                               .extra("c", "null"));
+  CHECK(felix::codec::is_json(body));
+  CHECK_THAT(body, ContainsSubstring(R"("arguments":"{\"a\":1}"}},{"type":"function","id":"c2")") &&
+                       ContainsSubstring(R"({"name":"f"}},{"type":"function","function":{"name":"g","description":)") &&
+                       ContainsSubstring(R"(,"a\"b":[1,2],"c":null)"));
+}
+
+TEST_CASE("request_body: which tool has to be called", "[llm][request_body]") {
+  const auto two = felix::chat_request{}.user("x").tool({"f"}).tool({"g"});
+  CHECK_THAT(encode(two), !ContainsSubstring("tool_choice"));
+  for (const auto& spoken : {felix::dialects::openai, felix::dialects::llama_cpp}) {
+    auto any = two;
+    CHECK_THAT(encode(any.tool_choice(felix::tool_mode::required), "m", spoken),
+               ContainsSubstring(R"("tool_choice":"required")") && ContainsSubstring(R"("name":"f")") &&
+                   ContainsSubstring(R"("name":"g")"));
+    CHECK_THAT(encode(any.tool_choice(felix::tool_mode::automatic), "m", spoken),
+               ContainsSubstring(R"("tool_choice":"auto")"));
+  }
+}
+
+TEST_CASE("request_body: how many answers, and how strict a schema", "[llm][request_body]") {
+  const auto with = [](int n) {
+    return felix::detail::request_body::of(felix::chat_request{}.user("x"), felix::dialects::openai, "m", false, n);
+  };
+  CHECK_THAT(with(1), !ContainsSubstring(R"("n":)"));
+  CHECK_THAT(with(3), ContainsSubstring(R"(,"n":3,)"));
+  CHECK_THAT(encode(felix::chat_request{}.user("x").json_schema("s", "{}", false)),
+             ContainsSubstring(R"("strict":false,"schema":{})"));
+}
+
+TEST_CASE("request_body: only a stream asks for what comes with its chunks", "[llm][request_body]") {
+  for (const auto& spoken : {felix::dialects::vllm, felix::dialects::llama_cpp, felix::dialects::plain})
+    CHECK_THAT(encode(felix::chat_request{}.user("x"), "m", spoken),
+               !ContainsSubstring("stream_options") && !ContainsSubstring("timings_per_token"));
+  CHECK_THAT(felix::detail::request_body::of(felix::chat_request{}.user("x"), felix::dialects::plain, "m", true),
+             !ContainsSubstring("continuous_usage_stats") && !ContainsSubstring("timings_per_token") &&
+                 !ContainsSubstring(R"("stream":false)"));
+}
