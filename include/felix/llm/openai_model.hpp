@@ -70,8 +70,8 @@ class openai_model {
       : server_{std::make_unique<detail::openai_server>(loop, std::move(options))} {}
 
   task<chat_response> complete(chat_request request) {
-    if (const int answers = answers_one_by_one(request); answers > 1) co_return co_await one_by_one(request, answers);
-    co_return co_await complete_once(std::move(request));
+    const int answers = answers_one_by_one(request);
+    return answers > 1 ? one_by_one(std::move(request), answers) : complete_once(std::move(request));
   }
 
   chat_stream stream(chat_request request) {
@@ -193,9 +193,9 @@ class openai_model {
     try {
       http_request post = server_->post(request, detail::openai_server::answer_form::whole);
       const std::size_t prompt_bytes = post.body()->size();
-      http_response got = co_await server_->http().send(std::move(post));
-      server_->check(got.head, got.body);
-      chat_response answer = read(std::move(got));
+      http_exchange exchange = server_->http().open(std::move(post), http_client::reading::as_a_whole);
+      co_await exchange.all();
+      chat_response answer = read(exchange.whole());
       if (answer.usage().estimated) estimate(answer, prompt_bytes);
       count.answered(answer);
       co_return answer;
@@ -205,6 +205,7 @@ class openai_model {
     }
   }
   [[nodiscard]] chat_response read(http_response got) const {
+    server_->check(got.head, got.body);
     chat_response answer = codec::decode(server_->without_key(std::move(got.body)), url().origin());
     if (!server_->options().api_key.empty())  // again: the body may have had it escaped
       answer.text(server_->without_key(answer.text()));

@@ -45,7 +45,8 @@ class answer_stream {
     whole_->response().finish_reason(finish_reason::other);
   }
   answer_stream(answer_stream&&) = delete;
-  ~answer_stream() { settle(); }
+  ~answer_stream() try { settle(); } catch (...) {  // NOLINT(bugprone-empty-catch): no memory
+  }
 
   static async_generator<chat_delta> deltas(openai_server& server, chat_request request,
                                             std::shared_ptr<chat_stream::answer> whole) {
@@ -151,7 +152,7 @@ class answer_stream {
     if (first_token_.count() == 0) first_token_ = exchange_.since_sent();
   }
 
-  void note_timing() noexcept {
+  void note_timing() {
     const auto first_byte = exchange_.timing().first_byte;
     chat_timing timing{
         .time_to_first_byte = first_byte, .time_to_first_token = first_token_, .total = exchange_.since_sent()};
@@ -159,7 +160,7 @@ class answer_stream {
     whole_->response().timing(timing);
   }
 
-  void settle() noexcept {
+  void settle() {
     chat_response& answer = whole_->response();
     note_timing();
     token_usage usage = chunks_.usage().value_or(token_usage{.estimated = true});

@@ -340,7 +340,11 @@ inline task<limit_gate::admission> limit_gate::enter(const chat_request& request
   try {
     if (!try_pass(so_far, request, asked)) {
       const waiting_place place{*this};
-      co_await bounded(so_far, request);
+      if (rate_ || bounds_.max_wait != std::chrono::nanoseconds::max()) {
+        co_await bounded(so_far, request);
+      } else {
+        so_far.permit.emplace(co_await acquire(request.priority()));  // without another frame: thousands may be here
+      }
     }
   } catch (...) {
     leave(so_far);
