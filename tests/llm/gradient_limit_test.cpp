@@ -321,6 +321,7 @@ TEST_CASE("gradient_limit: one that is overdue counts at the next event, before 
 
 TEST_CASE("gradient_limit: one that is overdue counts once", "[llm][gradient_limit]") {
   traffic late = holding(8);
+  late.wait(1, 1s);
   std::vector<std::uint64_t> open;
   while (open.size() < 8) open.push_back(late.send());
   for (int i = 0; i < 7; ++i) {
