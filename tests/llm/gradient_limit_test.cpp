@@ -391,6 +391,38 @@ TEST_CASE("gradient_limit: time to the first token that the prompt explains is n
   CHECK(streams.limit.limit() == 2);
 }
 
+TEST_CASE("gradient_limit: where a prompt takes long, its estimate may be wrong by more", "[llm][gradient_limit]") {
+  traffic streams{gradient_limit{}};
+  const auto take = [&](std::chrono::nanoseconds until_first, bool answered) {
+    const auto request = streams.send();
+    streams.now += until_first;
+    streams.first(request);
+    streams.now += 2s;
+    if (answered)
+      streams.answer(request);
+    else
+      streams.end(request, limit_outcome::nothing);
+  };
+  take(2s, true);
+  for (int i = 0; i < 10; ++i) take(2s, false);
+  for (int i = 0; i < 60; ++i) take(2'040ms, false);  // 2 % late
+  take(2s, true);
+  REQUIRE(streams.limit.limit() == 2);
+  streams.send();
+  const auto last = streams.send();
+  streams.now += 2'200ms;
+  streams.first(last);
+  CHECK(streams.limit.limit() == 2);  // within eight times 40 ms
+}
+
+TEST_CASE("gradient_limit: once the queue time shows, an answer without it tells nothing", "[llm][gradient_limit]") {
+  traffic streams{gradient_limit{}};
+  streams.first(streams.send(), 0s);
+  REQUIRE(streams.limit.limit() == 2);
+  streams.first(streams.send());
+  CHECK(streams.limit.limit() == 2);
+}
+
 TEST_CASE("gradient_limit: by estimates, doubles when two answers have shown the time of a token",
           "[llm][gradient_limit]") {
   for (const felix::token_count tokens : {1, 3, 100}) {  // shorter answers take more of them
