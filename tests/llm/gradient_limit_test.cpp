@@ -59,10 +59,10 @@ double mean_limit(const std::vector<slot_server_report>& reports) {
   for (const auto& each : reports) sum += each.limit;
   return sum / static_cast<double>(reports.size());
 }
-void check_all_right(const std::vector<slot_server_report>& reports, double slots) {
+void check_all_right(const std::vector<slot_server_report>& reports, double slots, double missing = 0) {
   for (const auto& each : reports) {
     CAPTURE(each.limit, each.busy, each.queue);
-    CHECK(each.limit >= slots - 0.03);  // a false alarm costs one slot for 16 answers
+    CHECK(each.limit >= slots - missing);
     CHECK(each.limit <= slots + 0.3);
     CHECK(each.busy >= 0.98);
     CHECK(each.queue <= 0.3);
@@ -124,7 +124,7 @@ TEST_CASE("gradient_limit: the same under ten times the noise", "[llm][gradient_
     for (const std::size_t slots : {4U, 16U}) {
       CAPTURE(shows_queue, slots);
       check_all_right(runs({.slots = slots, .jitter = 0.050, .spikes = 0.05, .shows_queue = shows_queue}),
-                      static_cast<double>(slots));
+                      static_cast<double>(slots), 0.03);  // a false alarm takes a slot for 16 answers
     }
   }
 }
