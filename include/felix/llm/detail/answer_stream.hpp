@@ -45,7 +45,11 @@ class answer_stream {
     whole_->response().finish_reason(finish_reason::other);
   }
   answer_stream(answer_stream&&) = delete;
-  ~answer_stream() try { settle(); } catch (...) {  // NOLINT(bugprone-empty-catch): no memory
+  ~answer_stream() {
+    try {  // inside: the handler around a destructor's body would throw again
+      settle();
+    } catch (...) {  // NOLINT(bugprone-empty-catch): no memory
+    }
   }
 
   static async_generator<chat_delta> deltas(openai_server& server, chat_request request,
