@@ -210,7 +210,7 @@ class chat_request {
 
   /// Overrides the model of the client.
   chat_request& model(std::string name) & {
-    content_.own().model = std::move(name);
+    rare().model = std::move(name);
     return *this;
   }
   chat_request model(std::string name) && { return std::move(model(std::move(name))); }
@@ -253,7 +253,7 @@ class chat_request {
   [[nodiscard]] const std::string& reasoning_effort() const noexcept { return known().reasoning_effort; }
   [[nodiscard]] const std::string& end_user() const noexcept { return known().end_user; }
   [[nodiscard]] const std::vector<std::pair<std::string, std::string>>& extra() const noexcept { return known().extra; }
-  [[nodiscard]] const std::string& model() const noexcept { return content_.get().model; }
+  [[nodiscard]] const std::string& model() const noexcept { return known().model; }
   [[nodiscard]] request_priority priority() const noexcept { return content_.get().priority; }
 
  private:
@@ -263,6 +263,7 @@ class chat_request {
     std::vector<std::string> stop;
     std::vector<std::pair<std::string, std::string>> extra;
     response_format format;
+    std::string model;  // empty: the client's
     std::string tool_choice;
     std::string reasoning_effort;
     std::string end_user;
@@ -301,7 +302,6 @@ class chat_request {
   struct content {
     detail::shared_value<std::vector<chat_message>> messages;
     detail::shared_value<rare_fields> rare;
-    std::string model;           // empty: the client's
     token_count max_tokens = 0;  // 0: not set
     double temperature = -1;     // below 0: not set
     std::uint32_t seed = 0;

@@ -191,12 +191,9 @@ class openai_model {
   task<chat_response> complete_once(chat_request request) {
     detail::request_counter::counted count{server_->requests()};
     try {
-      http_request post = server_->post(request, detail::openai_server::answer_form::whole);
-      const std::size_t prompt_bytes = post.body()->size();
-      http_exchange exchange = server_->http().open(std::move(post), http_client::reading::as_a_whole);
+      http_exchange exchange = begin(request);
       co_await exchange.all();
-      chat_response answer = read(exchange.whole());
-      if (answer.usage().estimated) estimate(answer, prompt_bytes);
+      chat_response answer = finish(exchange);
       count.answered(answer);
       co_return answer;
     } catch (const error&) {
@@ -204,7 +201,14 @@ class openai_model {
       throw;
     }
   }
-  [[nodiscard]] chat_response read(http_response got) const {
+  // Plain functions, so that what they need does not lie in the coroutine's frame while it waits.
+
+  [[nodiscard]] http_exchange begin(const chat_request& request) const {
+    return server_->http().open(server_->post(request, detail::openai_server::answer_form::whole),
+                                http_client::reading::as_a_whole);
+  }
+  [[nodiscard]] chat_response finish(http_exchange& exchange) const {
+    http_response got = exchange.whole();
     server_->check(got.head, got.body);
     chat_response answer = codec::decode(server_->without_key(std::move(got.body)), url().origin());
     if (!server_->options().api_key.empty())  // again: the body may have had it escaped
@@ -214,6 +218,7 @@ class openai_model {
       timing.queued = std::max(std::chrono::nanoseconds{0}, timing.total - at_work->prompt - at_work->generated);
     answer.timing(timing);
     detail::openai_server::note_rate_limits(got.head, answer);
+    if (answer.usage().estimated) estimate(answer, exchange.sent_bytes());
     return answer;
   }
   static void estimate(chat_response& answer, std::size_t prompt_bytes) {

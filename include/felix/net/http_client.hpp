@@ -80,6 +80,9 @@ class http_exchange {
   /// The reader has found content in what it read, or asks for more of it: http_timeouts::between_tokens begins anew.
   void content_arrived() { line_->content_arrived(); }
 
+  /// Of the body of the request.
+  [[nodiscard]] std::size_t sent_bytes() const noexcept { return line_->sent_bytes(); }
+
   /// Of what has come so far.
   [[nodiscard]] http_timing timing() const noexcept { return line_ ? line_->timing() : timing_; }
   /// 0: it was not sent yet.
