@@ -42,7 +42,7 @@ std::size_t read_with_felix(std::string_view stream, std::size_t piece) {
   felix::sse_parser parser;
   for (std::size_t at = 0; at < stream.size(); at += piece) {
     parser.feed(stream.substr(at, piece));
-    while (const auto event = parser.next()) {
+    while (const auto event = parser.next_as_sent()) {
       if (event->data == "[DONE]") continue;
       auto& deltas = chunks.read(event->data, true);
       benchmark::DoNotOptimize(deltas.data());

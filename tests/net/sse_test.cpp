@@ -348,6 +348,25 @@ TEST_CASE("sse: a character cut in two survives, and bytes that are none are rep
         std::vector<seen_event>{{"\xEF\xBF\xBD", "x", "\xEF\xBF\xBD"}});
 }
 
+TEST_CASE("sse: a reader that asks for it gets the data as it was sent", "[net][sse]") {
+  const std::string stream = "event: \xFF\ndata: a\xFFz\n\ndata: \xE6\x9D\ndata: \xB1\n\ndata: b\xFF\n\n";
+  felix::sse_parser parser;
+  parser.feed(stream);
+  const auto first = parser.next_as_sent();
+  REQUIRE(first);
+  CHECK(first->data == "a\xFFz");
+  CHECK(first->in_fed_bytes);
+  CHECK(first->type == "\xEF\xBF\xBD");
+  const auto second = parser.next_as_sent();
+  REQUIRE(second);
+  CHECK(second->data == "\xE6\x9D\n\xB1");
+  CHECK_FALSE(second->in_fed_bytes);
+  const auto third = parser.next();
+  REQUIRE(third);
+  CHECK(third->data == "b\xEF\xBF\xBD");
+  CHECK_FALSE(parser.next_as_sent());
+}
+
 TEST_CASE("sse: data that is one line in the fed bytes is not copied", "[net][sse]") {
   const std::string stream =
       "data: {\"a\":1}\n\nid: 1\r\nevent: e\r\ndata:{\"b\":2}\r\n\r\ndata: x\ndata: y\n\ndata: \xFF\n\n";

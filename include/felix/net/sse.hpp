@@ -41,8 +41,8 @@ struct sse_options {
 ///     while (const auto event = parser.next()) use(event->data);
 ///     ...                                                       // and after the last piece
 ///     if (const auto event = parser.finish()) use(event->data);
-/// The text of an event is valid UTF-8: a byte that is no part of a code point becomes U+FFFD, wherever the pieces were
-/// cut. Its data is a view into the fed bytes when it is one line that lies in them whole, valid, and ended by what lies
+/// The text of an event is valid UTF-8 (but see next_as_sent): a byte that is no part of a code point becomes U+FFFD,
+/// wherever the pieces were cut. Its data is a view into the fed bytes when it is one line that lies in them whole, valid, and ended by what lies
 /// in them too; else it is put together in a buffer, which is used again. Two things go beyond the standard, as model
 /// servers need them: a line `error: {…}` or `error: "…"` makes the event one of the type "error" with that data
 /// (llama.cpp before September 2025), and finish() gives a `data: [DONE]` that lacks its blank line.
@@ -66,6 +66,12 @@ class sse_parser {
 
   /// The next whole event. Nothing: feed more.
   [[nodiscard]] std::optional<sse_event> next() {
+    std::optional<sse_event> event = next_as_sent();
+    if (event) make_valid(*event);
+    return event;
+  }
+  /// The same, but its data may be no UTF-8: for readers that find that out themselves, as JSON parsers do.
+  [[nodiscard]] std::optional<sse_event> next_as_sent() {
     if (keep_few()) return std::nullopt;
     return advance();
   }
@@ -255,19 +261,20 @@ class sse_parser {
   }
   [[nodiscard]] sse_event dispatched() {
     given_ = true;
-    sse_event event{.type = type_.empty() ? "message" : std::string_view{type_},
-                    .data = data(),
-                    .id = last_id_,
-                    .in_fed_bytes = !data_is_kept_};
-    if (const std::size_t valid = valid_utf8_end(event.data); valid != event.data.size()) [[unlikely]] {
-      repaired_.clear();
-      append_valid_utf8(repaired_, event.data);
-      const std::size_t size = repaired_.size();
-      repaired_.append(padding, '\0');
-      event.data = std::string_view{repaired_}.substr(0, size);
-      event.in_fed_bytes = false;
-    }
-    return event;
+    return {.type = type_.empty() ? "message" : std::string_view{type_},
+            .data = data(),
+            .id = last_id_,
+            .in_fed_bytes = !data_is_kept_};
+  }
+  void make_valid(sse_event& event) {
+    if (valid_utf8_end(event.data) == event.data.size()) [[likely]]
+      return;
+    repaired_.clear();
+    append_valid_utf8(repaired_, event.data);
+    const std::size_t size = repaired_.size();
+    repaired_.append(padding, '\0');
+    event.data = std::string_view{repaired_}.substr(0, size);
+    event.in_fed_bytes = false;
   }
   void begin_event() noexcept {
     given_ = has_data_ = data_is_kept_ = false;

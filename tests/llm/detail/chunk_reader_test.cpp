@@ -113,6 +113,20 @@ TEST_CASE("chunk_reader: errors in the stream are told from answers", "[llm][chu
   CHECK(chunks.read(R"({"unknown":1})", false).empty());
 }
 
+TEST_CASE("chunk_reader: a byte that is no part of a code point is read as U+FFFD", "[llm][chunk_reader]") {
+  chat_response whole;
+  chunk_reader chunks{whole, "s"};
+  CHECK(chunks.read(chunk("{\"content\":\"a\xFFz\"}"), false).at(0).text() == "a\xEF\xBF\xBDz");
+  CHECK(chunks.read(chunk("{\"content\":\"\xE6\x9D\"}"), false).at(0).text() == "\xEF\xBF\xBD\xEF\xBF\xBD");
+  CHECK(chunks.read(chunk("{\"content\":\"\xE6\x9D\xB1\"}"), false).at(0).text() == "\xE6\x9D\xB1");
+  CHECK(whole.text() == "a\xEF\xBF\xBDz\xEF\xBF\xBD\xEF\xBF\xBD\xE6\x9D\xB1");
+  CHECK_THROWS_WITH(chunks.read("{\"error\":{\"message\":\"boom\xFF\"}}", false),
+                    ContainsSubstring("boom\xEF\xBF\xBD"));
+  CHECK(std::string_view{chunks.failure("{\"message\":\"boom\xFF\"}").what()}.find("boom\xEF\xBF\xBD") !=
+        std::string_view::npos);
+  CHECK_THROWS_WITH(chunks.read("{\xFF}", false), ContainsSubstring("no JSON"));
+}
+
 TEST_CASE("chunk_reader: a whole answer is its own delta", "[llm][chunk_reader]") {
   chat_response whole;
   chunk_reader chunks{whole, "s"};

@@ -14,6 +14,7 @@ using felix::codec::detail::count_of;
 using felix::codec::detail::element;
 using felix::codec::detail::excerpt;
 using felix::codec::detail::member;
+using felix::codec::detail::members;
 using felix::codec::detail::not_an_answer;
 using felix::codec::detail::number_of;
 using felix::codec::detail::parse;
@@ -54,6 +55,26 @@ TEST_CASE("json_element: of two members of one name the first counts", "[llm][js
   REQUIRE(root);
   CHECK(count_of(*root, "a") == 1);
   CHECK_FALSE(member(*root, "b"));
+}
+
+TEST_CASE("json_element: several members at once are those that come one by one", "[llm][json_element]") {
+  for (const char* json :
+       {R"({"a":1,"b":null,"c":{"a":5},"":7,"ab":8})", R"({"c":"x","b":2,"a":3,"a":4})", R"({"b":null,"b":3,"A":1})",
+        R"({"\u0061":1})", "{}", "[]", R"([{"a":1}])", "1", R"("a")", "null"}) {
+    CAPTURE(json);
+    const auto root = parse(json);
+    REQUIRE(root);
+    const auto [c, a, missing, b, empty] = members<"c", "a", "missing", "b", "">(*root);
+    CHECK(bool{a} == bool{member(*root, "a")});
+    CHECK(bool{b} == bool{member(*root, "b")});
+    CHECK(bool{c} == bool{member(*root, "c")});
+    CHECK(bool{empty} == bool{member(*root, "")});
+    CHECK_FALSE(missing);
+    CHECK(count_of(a) == count_of(*root, "a"));
+    CHECK(count_of(b) == count_of(*root, "b"));
+    CHECK(view_of(c) == view_of(*root, "c"));
+    CHECK(count_of(empty) == count_of(*root, ""));
+  }
 }
 
 TEST_CASE("json_element: texts are texts, and nothing else is", "[llm][json_element]") {

@@ -28,9 +28,13 @@ namespace detail {
 }
 
 /// llama.cpp, DeepSeek and LM Studio write reasoning_content, vLLM, Ollama and others reasoning.
+[[nodiscard]] inline std::string_view reasoning_of(const std::optional<element>& reasoning_content,
+                                                   const std::optional<element>& reasoning) noexcept {
+  const std::string_view text = view_of(reasoning_content);
+  return text.empty() ? view_of(reasoning) : text;
+}
 [[nodiscard]] inline std::string_view reasoning_of(const element& message) noexcept {
-  const std::string_view text = view_of(message, "reasoning_content");
-  return text.empty() ? view_of(message, "reasoning") : text;
+  return reasoning_of(member(message, "reasoning_content"), member(message, "reasoning"));
 }
 
 /// A string that holds JSON; some servers send the JSON itself.

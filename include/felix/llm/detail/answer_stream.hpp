@@ -123,7 +123,7 @@ class answer_stream {
   /// What the next event of these bytes brought; null: none is left.
   std::vector<chat_delta>* next_deltas() {
     if (form_ != form::events) return nullptr;
-    while (const auto event = events_.next()) {
+    while (const auto event = events_.next_as_sent()) {
       has_event_ = true;
       if (is_done_) continue;
       if (event->data.starts_with("[DONE]")) {

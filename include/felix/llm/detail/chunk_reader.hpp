@@ -8,6 +8,7 @@
 #include <felix/llm/detail/answer_reader.hpp>
 #include <felix/llm/detail/json_element.hpp>
 #include <felix/usage.hpp>
+#include <felix/utf8.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -29,21 +30,25 @@ class chunk_reader {
       : into_{into}, from_{from}, key_{key} {}
 
   /// What was new in `data`, one delta a choice; empty ones are left out. Valid until the next read(). `padded`: 64 bytes
-  /// behind `data` can be read.
+  /// behind `data` can be read. A byte that is no part of a code point is read as U+FFFD.
   /// Throws api_error for an event that tells of a failure, error (protocol) for what is no JSON.
   std::vector<chat_delta>& read(std::string_view data, bool padded) {
     deltas_.clear();
     detail::element root;
-    if (parser_.parse(data.data(), data.size(), !padded).get(root) != simdjson::SUCCESS)
-      throw no_answer("an event that is no JSON", data);
-    if (is_error(root)) throw failure(data);
-    if (into_.model().empty()) into_.model(detail::string_of(root, "model"));
-    if (into_.id().empty()) into_.id(detail::string_of(root, "id"));
-    if (const auto choices = detail::array_of(root, "choices")) {
-      for (const detail::element choice : *choices) read_choice(choice, data);
+    const simdjson::error_code failed = parser_.parse(data.data(), data.size(), !padded).get(root);
+    if (failed == simdjson::UTF8_ERROR) return read(valid_utf8(data), false);
+    if (failed != simdjson::SUCCESS) throw no_answer("an event that is no JSON", data);
+    const auto [choices, id, object, model, usage, timings, error] =
+        detail::members<"choices", "id", "object", "model", "usage", "timings", "error">(root);
+    const bool calls_itself_error = !choices && detail::view_of(object) == "error";  // vLLM, formerly
+    if (error || calls_itself_error) throw failure(data);
+    if (into_.model().empty()) into_.model(std::string{detail::view_of(model)});
+    if (into_.id().empty()) into_.id(std::string{detail::view_of(id)});
+    if (const auto all = detail::array_of(choices)) {
+      for (const detail::element choice : *all) read_choice(choice, data);
     }
-    if (const auto sent = detail::member(root, "usage")) usage_ = detail::usage_of(*sent);
-    detail::read_timings(root, into_);
+    if (usage) usage_ = detail::usage_of(*usage);
+    if (timings) detail::read_timings(root, into_);
     return deltas_;
   }
 
@@ -63,7 +68,7 @@ class chunk_reader {
   /// The failure that the data of an event tells of.
   [[nodiscard]] api_error failure(std::string_view data) const {
     const auto position = contents_ == 0 ? stream_position::before_the_first_token : stream_position::after_it;
-    return decode_stream_error(data, from_, position, no_headers{}, key_);
+    return decode_stream_error(valid_utf8(data), from_, position, no_headers{}, key_);
   }
 
   /// Whether each choice that has begun has said why it ended.
@@ -76,18 +81,20 @@ class chunk_reader {
   [[nodiscard]] token_count contents() const noexcept { return contents_; }
 
  private:
+  [[nodiscard]] static std::string valid_utf8(std::string_view data) {
+    std::string valid;
+    append_valid_utf8(valid, data);
+    return valid;
+  }
   [[nodiscard]] error no_answer(std::string_view why, std::string_view data) const {
     return detail::not_an_answer(from_, why, detail::without_keys(data, key_));
-  }
-  [[nodiscard]] static bool is_error(const detail::element& root) noexcept {
-    if (detail::member(root, "error")) return true;
-    if (detail::member(root, "choices")) return false;
-    return detail::view_of(root, "object") == "error";  // vLLM, formerly
   }
 
   void read_choice(const detail::element& sent, std::string_view data) {
     constexpr token_count most_choices = 128;
-    const token_count index = detail::count_of(sent, "index").value_or(0);
+    const auto [sent_index, delta, logprobs, finish] =
+        detail::members<"index", "delta", "logprobs", "finish_reason">(sent);
+    const token_count index = detail::count_of(sent_index).value_or(0);
     if (index >= most_choices) throw no_answer("a choice that was not asked for", data);
     const auto at = static_cast<std::size_t>(index);
     for (std::size_t begun = finished_.size(); begun <= at; ++begun) {
@@ -95,9 +102,9 @@ class chunk_reader {
       finished_.push_back(false);
     }
     chat_choice& choice = into_.choice(at);
-    detail::read_logprobs(sent, choice.logprobs);
-    if (const auto message = detail::member(sent, "delta")) read_delta(*message, choice, at, data);
-    const std::string_view reason = detail::view_of(sent, "finish_reason");
+    if (logprobs) detail::read_logprobs(sent, choice.logprobs);
+    if (delta) read_delta(*delta, choice, at, data);
+    const std::string_view reason = detail::view_of(finish);
     if (reason.empty()) return;
     if (reason == "error") throw failure(data);  // OpenRouter
     choice.finish_reason = detail::finish_reason_of(reason);
@@ -105,10 +112,12 @@ class chunk_reader {
   }
 
   void read_delta(const detail::element& message, chat_choice& choice, std::size_t at, std::string_view data) {
-    const std::string_view text = detail::view_of(message, "content");
-    const std::string_view reasoning = detail::reasoning_of(message);
-    const std::string_view refusal = detail::view_of(message, "refusal");
-    const auto calls = detail::array_of(message, "tool_calls");
+    const auto [content, reasoning_content, other_reasoning, refused, tool_calls] =
+        detail::members<"content", "reasoning_content", "reasoning", "refusal", "tool_calls">(message);
+    const std::string_view text = detail::view_of(content);
+    const std::string_view reasoning = detail::reasoning_of(reasoning_content, other_reasoning);
+    const std::string_view refusal = detail::view_of(refused);
+    const auto calls = detail::array_of(tool_calls);
     if (text.empty() && reasoning.empty() && refusal.empty() && !calls) return;
     chat_delta& delta = deltas_.emplace_back();
     delta.choice(at);

@@ -10,8 +10,10 @@
 #include <simdjson.h>
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -28,33 +30,50 @@ using element = simdjson::dom::element;
   if (object[name].get(found) != simdjson::SUCCESS || found.is_null()) return std::nullopt;
   return found;
 }
-[[nodiscard]] inline std::string string_of(const element& object, std::string_view name) {
-  std::string_view text;
-  const auto found = member(object, name);
-  return found && found->get(text) == simdjson::SUCCESS ? std::string{text} : std::string{};
+/// The name of a member, as a template argument.
+template <std::size_t size>
+struct member_name {
+  consteval member_name(const char (&name)[size]) noexcept { std::copy_n(name, size, text); }  // NOLINT: implicit
+  /// Of a known size, so that it is a comparison of words and not a call.
+  [[nodiscard]] bool is(std::string_view key) const noexcept {
+    return key.size() == size - 1 && std::memcmp(key.data(), text, size - 1) == 0;
+  }
+  char text[size];
+};
+
+/// Several members, each as member() finds it, in one pass over the fields.
+///     const auto [name, arguments] = members<"name", "arguments">(function);
+template <member_name... names>
+[[nodiscard]] std::array<std::optional<element>, sizeof...(names)> members(const element& object) noexcept {
+  std::array<std::optional<element>, sizeof...(names)> found;
+  simdjson::dom::object fields;
+  if (object.get(fields) != simdjson::SUCCESS) return found;
+  for (const simdjson::dom::key_value_pair field : fields) {
+    const std::string_view key = field.key;
+    std::optional<element>* place = found.data();
+    const bool is_wanted = ((names.is(key) || (++place, false)) || ...);
+    if (is_wanted && !*place) *place = field.value;
+  }
+  for (std::optional<element>& each : found) {
+    if (each && each->is_null()) each.reset();
+  }
+  return found;
 }
-[[nodiscard]] inline std::string_view view_of(const element& object, std::string_view name) noexcept {
+
+// What a member holds: empty, or nothing, where it is missing or something else.
+
+[[nodiscard]] inline std::string_view view_of(const std::optional<element>& found) noexcept {
   std::string_view text;
-  const auto found = member(object, name);
   if (found && found->get(text) != simdjson::SUCCESS) text = {};
   return text;
 }
-[[nodiscard]] inline double number_of(const element& object, std::string_view name, double otherwise = 0) noexcept {
-  double number = otherwise;
-  const auto found = member(object, name);
-  if (found && found->get(number) != simdjson::SUCCESS) number = otherwise;
-  return number;
-}
-[[nodiscard]] inline std::optional<simdjson::dom::array> array_of(const element& object,
-                                                                  std::string_view name) noexcept {
+[[nodiscard]] inline std::optional<simdjson::dom::array> array_of(const std::optional<element>& found) noexcept {
   simdjson::dom::array elements;
-  const auto found = member(object, name);
   if (!found || found->get(elements) != simdjson::SUCCESS) return std::nullopt;
   return elements;
 }
 /// A count that a server sent; anything that is not a number of at least 0 counts as not sent.
-[[nodiscard]] inline std::optional<token_count> count_of(const element& object, std::string_view name) noexcept {
-  const auto found = member(object, name);
+[[nodiscard]] inline std::optional<token_count> count_of(const std::optional<element>& found) noexcept {
   if (!found) return std::nullopt;
   constexpr std::int64_t most = 1'000'000'000'000'000;  // sums of what a server invents must not overflow
   std::int64_t whole = 0;
@@ -64,6 +83,26 @@ using element = simdjson::dom::element;
   if (found->get(number) != simdjson::SUCCESS || !(number >= 0 && number < static_cast<double>(most)))
     return std::nullopt;
   return static_cast<token_count>(number);
+}
+
+[[nodiscard]] inline std::string_view view_of(const element& object, std::string_view name) noexcept {
+  return view_of(member(object, name));
+}
+[[nodiscard]] inline std::string string_of(const element& object, std::string_view name) {
+  return std::string{view_of(object, name)};
+}
+[[nodiscard]] inline std::optional<simdjson::dom::array> array_of(const element& object,
+                                                                  std::string_view name) noexcept {
+  return array_of(member(object, name));
+}
+[[nodiscard]] inline std::optional<token_count> count_of(const element& object, std::string_view name) noexcept {
+  return count_of(member(object, name));
+}
+[[nodiscard]] inline double number_of(const element& object, std::string_view name, double otherwise = 0) noexcept {
+  double number = otherwise;
+  const auto found = member(object, name);
+  if (found && found->get(number) != simdjson::SUCCESS) number = otherwise;
+  return number;
 }
 
 /// What people may read of a body: at most 512 bytes on one line, without control characters.
