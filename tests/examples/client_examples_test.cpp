@@ -38,9 +38,18 @@ TEST_CASE("hosts: a game, a desktop program and a server with threads each get t
   CHECK_THAT(workers.out(), ContainsSubstring("4 requests, 0 failed"));
 }
 
+TEST_CASE("find_limits: says what the server is, and what the requests came to", "[examples][find_limits]") {
+  model_server::server server{{.slots = 3, .speed = 20}};
+  felix::test::program found{path_of("find_limits"), {server.url(), "12"}};
+  CHECK(found.wait() == 0);
+  CHECK(found.err().empty());
+  CHECK_THAT(found.out(), ContainsSubstring("llama_cpp, says that it has 3 slots") &&
+                              ContainsSubstring("12 requests, 0 failed") && ContainsSubstring("requests at once"));
+}
+
 TEST_CASE("hosts: without a server each says so", "[examples][hosts]") {
   const std::string nowhere = felix::test::unused_port_url() + "/v1";
-  for (const char* name : {"game", "desktop", "workers", "stream"}) {
+  for (const char* name : {"game", "desktop", "workers", "find_limits", "stream"}) {
     felix::test::program host{path_of(name), name == std::string{"stream"} ? std::vector<std::string>{"x", nowhere}
                                                                            : std::vector<std::string>{nowhere}};
     const int status = host.wait();

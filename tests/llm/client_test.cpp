@@ -4,6 +4,7 @@
 #include <felix/async/as_result.hpp>
 #include <felix/async/nursery.hpp>
 #include <felix/async/when_all.hpp>
+#include <felix/llm/gradient_limit.hpp>
 #include <felix/net/io_thread.hpp>
 #include "model_server/model_server.hpp"
 #include "support/catch.hpp"
@@ -141,6 +142,31 @@ TEST_CASE("client: urgent overtakes forty waiting low requests, over real socket
   REQUIRE(seen.size() == 42);
   CHECK(seen[0].body.find("low") != std::string::npos);     // it was in its slot already
   CHECK(seen[1].body.find("urgent") != std::string::npos);  // next, before the forty that wait
+}
+
+TEST_CASE("client: a limit that adapts itself, over real sockets", "[llm][client]") {
+  model_server::server server{{.slots = 3, .speed = 20}};
+  felix::event_loop loop;
+  felix::client llm{loop,
+                    {.base_url = server.url(),
+                     .dialect = felix::dialects::llama_cpp,
+                     .limit_by = felix::limit{felix::gradient_limit{{.max = 16}}}}};
+  CHECK(llm.usage_stats().slots.limit == 1);
+  std::vector<felix::task<felix::chat_response>> asked;
+  for (int i = 0; i < 60; ++i)
+    asked.push_back(llm.complete(chat_request{}.user("Topic: " + std::to_string(i)).max_tokens(10)));
+  for (const auto& answer : loop.run(felix::when_all(std::move(asked)))) {
+    CHECK_FALSE(answer.text().empty());
+    CHECK(answer.timing().time_to_first_token > 0ns);  // streamed, so that the limit sees it
+    CHECK(answer.timing().queued);
+  }
+  const auto stats = llm.usage_stats();
+  CHECK(server.snapshot().requests == 60);
+  CHECK(server.snapshot().max_in_flight >= 2);  // it tries
+  CHECK(server.snapshot().max_in_flight <= 16);
+  CHECK(stats.slots.limit >= 1);
+  CHECK(stats.slots.limit <= 16);
+  CHECK(stats.slots.in_use == 0);
 }
 
 TEST_CASE("client: a stop while waiting for a slot and one while in flight free everything", "[llm][client]") {
