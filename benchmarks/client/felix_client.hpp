@@ -38,8 +38,8 @@ class felix_client {
 
   /// Requests that wait for the server or in the queue, until they are stopped.
   felix::task<> send(std::size_t requests) {
-    std::vector<felix::task<>> all;
-    for (std::size_t i = 0; i < requests; ++i) all.push_back(send_one());
+    std::vector<felix::task<felix::chat_response>> all;
+    for (std::size_t i = 0; i < requests; ++i) all.push_back(llm_.complete(request()));
     co_await felix::when_all(std::move(all));
   }
   [[nodiscard]] felix::limit_status status() const { return llm_.usage_stats().slots; }
@@ -70,7 +70,6 @@ class felix_client {
       measured.answered(std::chrono::steady_clock::now() - begun - answer.timing().waited, answer.text().size());
     }
   }
-  felix::task<> send_one() { co_await llm_.complete(request()); }
 
   std::size_t limit_;
   felix::normal_budget budget_{{.session_cap_tokens = 1'000'000'000'000'000}};

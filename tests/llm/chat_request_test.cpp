@@ -88,5 +88,5 @@ TEST_CASE("chat_request: copies share their texts until one is changed", "[llm][
   CHECK(first.messages().size() == 1);
   CHECK(second.messages().size() == 2);
   CHECK(&second.stop() == &first.stop());
-  CHECK(sizeof(chat_request) <= 80);  // a thousand of them may wait
+  CHECK(sizeof(chat_request) == sizeof(void*));  // a thousand of them may wait
 }

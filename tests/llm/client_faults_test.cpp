@@ -144,7 +144,7 @@ const std::vector<row>& rows() {
       {"truncate:after=7", {error_kind::truncated_stream, 2}, {error_kind::truncated_stream, 1, 7}},
       {"truncate:after=0:orderly", answered, {error_kind::truncated_stream, 2}},
       {"truncate:after=7:orderly", answered, {error_kind::truncated_stream, 1, 7}},
-      {"garbage", {error_kind::protocol_error, 2}, {error_kind::truncated_stream, 2}},
+      {"garbage", {error_kind::protocol_error, 2}, {error_kind::protocol_error, 2}},
       {"rate-limit:ms=0", {error_kind::rate_limited, 3}, {error_kind::rate_limited, 3}},
       {"loading", {error_kind::model_loading, 1}, {error_kind::model_loading, 1}},
       {"slow-start", {error_kind::timeout_total, 1}, {error_kind::timeout_first_token, 2}},

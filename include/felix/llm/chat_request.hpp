@@ -113,14 +113,14 @@ class chat_request {
   chat_request& max_tokens(token_count tokens) & {
     if (tokens < 1)
       throw refused("max_tokens is " + std::to_string(tokens) + "; ask for at least 1, or do not send the request");
-    max_tokens_ = tokens;
+    content_.own().max_tokens = tokens;
     return *this;
   }
   chat_request max_tokens(token_count tokens) && { return std::move(max_tokens(tokens)); }
 
   /// 0 to 2; higher is more varied.
   chat_request& temperature(double value) & {
-    temperature_ = in_range("temperature", value, 0, 2);
+    content_.own().temperature = in_range("temperature", value, 0, 2);
     return *this;
   }
   chat_request temperature(double value) && { return std::move(temperature(value)); }
@@ -141,8 +141,8 @@ class chat_request {
   /// Asks the server to repeat itself: the same request and seed, the same answer, as far as it can. Sent in 31 bits,
   /// which every server takes.
   chat_request& seed(std::uint64_t value) & {
-    seed_ = static_cast<std::uint32_t>(value & 0x7fff'ffffU);
-    has_seed_ = true;
+    content_.own().seed = static_cast<std::uint32_t>(value & 0x7fff'ffffU);
+    content_.own().has_seed = true;
     return *this;
   }
   chat_request seed(std::uint64_t value) && { return std::move(seed(value)); }
@@ -210,42 +210,42 @@ class chat_request {
 
   /// Overrides the model of the client.
   chat_request& model(std::string name) & {
-    model_ = std::move(name);
+    rare().model = std::move(name);
     return *this;
   }
   chat_request model(std::string name) && { return std::move(model(std::move(name))); }
 
   /// Who goes first when a slot is freed.
   chat_request& priority(request_priority level) & {
-    priority_ = level;
+    content_.own().priority = level;
     return *this;
   }
   chat_request priority(request_priority level) && { return std::move(priority(level)); }
 
   // For layers: which request of a client it is, in logs. Not sent; 0: none.
-  chat_request& number(std::uint32_t value) noexcept {
-    number_ = value;
+  chat_request& number(std::uint32_t value) {
+    content_.own().number = value;
     return *this;
   }
-  [[nodiscard]] std::uint32_t number() const noexcept { return number_; }
+  [[nodiscard]] std::uint32_t number() const noexcept { return content_.get().number; }
 
-  [[nodiscard]] const std::vector<chat_message>& messages() const noexcept { return messages_.get(); }
+  [[nodiscard]] const std::vector<chat_message>& messages() const noexcept { return content_.get().messages.get(); }
   [[nodiscard]] const std::vector<function_tool>& tools() const noexcept { return known().tools; }
   [[nodiscard]] std::optional<tool_mode> tool_choice() const noexcept { return known().mode; }
   /// The tool that tool_choice names; empty: none.
   [[nodiscard]] const std::string& chosen_tool() const noexcept { return known().tool_choice; }
   [[nodiscard]] const response_format& format() const noexcept { return known().format; }
   [[nodiscard]] std::optional<token_count> max_tokens() const noexcept {
-    return max_tokens_ > 0 ? std::optional{max_tokens_} : std::nullopt;
+    return content_.get().max_tokens > 0 ? std::optional{content_.get().max_tokens} : std::nullopt;
   }
   [[nodiscard]] std::optional<double> temperature() const noexcept {
-    return temperature_ >= 0 ? std::optional{temperature_} : std::nullopt;
+    return content_.get().temperature >= 0 ? std::optional{content_.get().temperature} : std::nullopt;
   }
   [[nodiscard]] std::optional<double> top_p() const noexcept { return known().top_p; }
   [[nodiscard]] std::optional<double> presence_penalty() const noexcept { return known().presence_penalty; }
   [[nodiscard]] std::optional<double> frequency_penalty() const noexcept { return known().frequency_penalty; }
   [[nodiscard]] std::optional<std::uint64_t> seed() const noexcept {
-    return has_seed_ ? std::optional<std::uint64_t>{seed_} : std::nullopt;
+    return content_.get().has_seed ? std::optional<std::uint64_t>{content_.get().seed} : std::nullopt;
   }
   [[nodiscard]] const std::vector<std::string>& stop() const noexcept { return known().stop; }
   [[nodiscard]] int n() const noexcept { return known().n; }
@@ -253,8 +253,8 @@ class chat_request {
   [[nodiscard]] const std::string& reasoning_effort() const noexcept { return known().reasoning_effort; }
   [[nodiscard]] const std::string& end_user() const noexcept { return known().end_user; }
   [[nodiscard]] const std::vector<std::pair<std::string, std::string>>& extra() const noexcept { return known().extra; }
-  [[nodiscard]] const std::string& model() const noexcept { return model_; }
-  [[nodiscard]] request_priority priority() const noexcept { return priority_; }
+  [[nodiscard]] const std::string& model() const noexcept { return known().model; }
+  [[nodiscard]] request_priority priority() const noexcept { return content_.get().priority; }
 
  private:
   /// What most requests do without: apart, since a thousand of them may wait in a queue.
@@ -263,6 +263,7 @@ class chat_request {
     std::vector<std::string> stop;
     std::vector<std::pair<std::string, std::string>> extra;
     response_format format;
+    std::string model;  // empty: the client's
     std::string tool_choice;
     std::string reasoning_effort;
     std::string end_user;
@@ -271,8 +272,8 @@ class chat_request {
     int n = 1;
     std::optional<tool_mode> mode;
   };
-  rare_fields& rare() { return rare_.own(); }
-  [[nodiscard]] const rare_fields& known() const noexcept { return rare_.get(); }
+  rare_fields& rare() { return content_.own().rare.own(); }
+  [[nodiscard]] const rare_fields& known() const noexcept { return content_.get().rare.get(); }
 
   static error refused(const std::string& why) { return {errc::invalid_argument, "chat_request: " + why}; }
   static void check_name(std::string_view what, std::string_view name) {
@@ -294,19 +295,21 @@ class chat_request {
     return *this;
   }
   chat_request& add(chat_message message) {
-    messages_.own().push_back(std::move(message));
+    content_.own().messages.own().push_back(std::move(message));
     return *this;
   }
 
-  detail::shared_value<std::vector<chat_message>> messages_;
-  detail::shared_value<rare_fields> rare_;
-  std::string model_;           // empty: the client's
-  token_count max_tokens_ = 0;  // 0: not set
-  double temperature_ = -1;     // below 0: not set
-  std::uint32_t seed_ = 0;
-  std::uint32_t number_ = 0;
-  bool has_seed_ = false;
-  request_priority priority_ = request_priority::normal;
+  struct content {
+    detail::shared_value<std::vector<chat_message>> messages;
+    detail::shared_value<rare_fields> rare;
+    token_count max_tokens = 0;  // 0: not set
+    double temperature = -1;     // below 0: not set
+    std::uint32_t seed = 0;
+    std::uint32_t number = 0;
+    bool has_seed = false;
+    request_priority priority = request_priority::normal;
+  };
+  detail::shared_value<content> content_;
 };
 
 }  // namespace felix::inline v1

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <felix/llm/chat_message.hpp>
+#include <felix/llm/detail/shared_value.hpp>
 #include <felix/llm/rate_limit_report.hpp>
 #include <felix/usage.hpp>
 
@@ -71,78 +72,84 @@ struct chat_choice {
 };
 
 /// What was answered. What a server does not send is empty, 0 or `other`; usage that it does not send is marked as
-/// estimated.
+/// estimated. Copies share it until one is changed.
 class chat_response {
  public:
-  chat_response() : choices_(1) {}
-  explicit chat_response(std::string text) : chat_response{} { choices_.front().text = std::move(text); }
+  chat_response() = default;
+  explicit chat_response(std::string text) { this->text(std::move(text)); }
 
   // Of the first answer, mostly the only one.
-  [[nodiscard]] const std::string& text() const noexcept { return choices_.front().text; }
-  [[nodiscard]] const std::string& reasoning() const noexcept { return choices_.front().reasoning; }
-  [[nodiscard]] const std::string& refusal() const noexcept { return choices_.front().refusal; }
-  [[nodiscard]] const std::vector<tool_call>& tool_calls() const noexcept { return choices_.front().tool_calls; }
-  [[nodiscard]] const std::vector<token_logprob>& logprobs() const noexcept { return choices_.front().logprobs; }
-  [[nodiscard]] felix::finish_reason finish_reason() const noexcept { return choices_.front().finish_reason; }
+  [[nodiscard]] const std::string& text() const noexcept { return choices().front().text; }
+  [[nodiscard]] const std::string& reasoning() const noexcept { return choices().front().reasoning; }
+  [[nodiscard]] const std::string& refusal() const noexcept { return choices().front().refusal; }
+  [[nodiscard]] const std::vector<tool_call>& tool_calls() const noexcept { return choices().front().tool_calls; }
+  [[nodiscard]] const std::vector<token_logprob>& logprobs() const noexcept { return choices().front().logprobs; }
+  [[nodiscard]] felix::finish_reason finish_reason() const noexcept { return choices().front().finish_reason; }
   /// All answers, at least 1.
-  [[nodiscard]] const std::vector<chat_choice>& choices() const noexcept { return choices_; }
+  [[nodiscard]] const std::vector<chat_choice>& choices() const noexcept { return content_.get().choices; }
 
-  [[nodiscard]] const token_usage& usage() const noexcept { return usage_; }
-  [[nodiscard]] const chat_timing& timing() const noexcept { return timing_; }
-  [[nodiscard]] const std::optional<server_timing>& timing_of_server() const noexcept { return server_timing_; }
+  [[nodiscard]] const token_usage& usage() const noexcept { return content_.get().usage; }
+  [[nodiscard]] const chat_timing& timing() const noexcept { return content_.get().timing; }
+  [[nodiscard]] const std::optional<server_timing>& timing_of_server() const noexcept {
+    return content_.get().server_timing;
+  }
   /// What its headers said about requests and tokens per minute; null: nothing.
-  [[nodiscard]] const rate_limit_report* rate_limits() const noexcept { return rate_limits_.get(); }
+  [[nodiscard]] const rate_limit_report* rate_limits() const noexcept { return content_.get().rate_limits.get(); }
   /// The model that answered, as the server calls it.
-  [[nodiscard]] const std::string& model() const noexcept { return model_; }
-  [[nodiscard]] const std::string& id() const noexcept { return id_; }
+  [[nodiscard]] const std::string& model() const noexcept { return content_.get().model; }
+  [[nodiscard]] const std::string& id() const noexcept { return content_.get().id; }
 
   // For models and layers.
   chat_response& text(std::string value) {
-    choices_.front().text = std::move(value);
+    content_.own().choices.front().text = std::move(value);
     return *this;
   }
-  chat_response& finish_reason(felix::finish_reason value) noexcept {
-    choices_.front().finish_reason = value;
+  chat_response& finish_reason(felix::finish_reason value) {
+    content_.own().choices.front().finish_reason = value;
     return *this;
   }
   /// The answer of that index, made if need be.
   [[nodiscard]] chat_choice& choice(std::size_t index) {
-    if (index >= choices_.size()) choices_.resize(index + 1);
-    return choices_[index];
+    auto& choices = content_.own().choices;
+    if (index >= choices.size()) choices.resize(index + 1);
+    return choices[index];
   }
-  chat_response& usage(const token_usage& value) noexcept {
-    usage_ = value;
+  chat_response& usage(const token_usage& value) {
+    content_.own().usage = value;
     return *this;
   }
-  chat_response& timing(const chat_timing& value) noexcept {
-    timing_ = value;
+  chat_response& timing(const chat_timing& value) {
+    content_.own().timing = value;
     return *this;
   }
-  chat_response& timing_of_server(const server_timing& value) noexcept {
-    server_timing_ = value;
+  chat_response& timing_of_server(const server_timing& value) {
+    content_.own().server_timing = value;
     return *this;
   }
   chat_response& rate_limits(const rate_limit_report& value) {
-    rate_limits_ = std::make_shared<const rate_limit_report>(value);
+    content_.own().rate_limits = std::make_shared<const rate_limit_report>(value);
     return *this;
   }
   chat_response& model(std::string value) {
-    model_ = std::move(value);
+    content_.own().model = std::move(value);
     return *this;
   }
   chat_response& id(std::string value) {
-    id_ = std::move(value);
+    content_.own().id = std::move(value);
     return *this;
   }
 
  private:
-  std::vector<chat_choice> choices_;
-  token_usage usage_;
-  chat_timing timing_;
-  std::optional<server_timing> server_timing_;
-  std::shared_ptr<const rate_limit_report> rate_limits_;  // most servers have none
-  std::string model_;
-  std::string id_;
+  struct content {
+    std::vector<chat_choice> choices = std::vector<chat_choice>(1);
+    token_usage usage;
+    chat_timing timing;
+    std::optional<felix::server_timing> server_timing;
+    std::shared_ptr<const rate_limit_report> rate_limits;  // most servers have none
+    std::string model;
+    std::string id;
+  };
+  detail::shared_value<content> content_;
 };
 
 /// A piece of a call: what belongs to the call of that index so far is put together in the response.

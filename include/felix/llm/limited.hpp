@@ -4,6 +4,7 @@
 
 #include <felix/async/async_generator.hpp>
 #include <felix/async/priority_semaphore.hpp>
+#include <felix/async/scheduler.hpp>
 #include <felix/async/task.hpp>
 #include <felix/error.hpp>
 #include <felix/llm/chat_request.hpp>
@@ -96,17 +97,24 @@ class limited {
     if constexpr (streaming_model<Inner>) {
       if (gate_->adapts()) co_return co_await collect(stream(std::move(request)));
     }
-    std::optional<detail::limit_gate::admission> admitted = gate_->try_enter(request, co_await this_task::scheduler());
-    if (!admitted) admitted.emplace(co_await gate_->enter(request));
-    std::optional<chat_response> answer;
+    std::optional<detail::limit_gate::admission> admitted;
+    const scheduler* const here = co_await this_task::scheduler();
+    if (!gate_->try_enter(admitted, request, here)) {
+      if (gate_->waits_for_slots_alone()) {
+        detail::limit_gate::slot_wait mine{*gate_, here};
+        mine.take(admitted, request, co_await mine.wait(request));
+      } else {
+        co_await gate_->enter(admitted, request, here);
+      }
+    }
     try {
-      answer.emplace(co_await inner_.complete(std::move(request)));
+      chat_response answer = co_await inner_.complete(std::move(request));
+      answered(*admitted, answer);
+      co_return answer;
     } catch (const error& failure) {
       admitted->failed(failure);
       throw;
     }
-    answered(*admitted, *answer);
-    co_return std::move(*answer);
   }
 
   /// The slot is held from the first next() to the end of the stream.
@@ -145,8 +153,9 @@ class limited {
   }
 
   async_generator<chat_delta> relay(chat_request request, chat_stream inner) {
-    std::optional<detail::limit_gate::admission> admitted = gate_->try_enter(request, co_await this_task::scheduler());
-    if (!admitted) admitted.emplace(co_await gate_->enter(request));
+    std::optional<detail::limit_gate::admission> admitted;
+    const scheduler* const here = co_await this_task::scheduler();
+    if (!gate_->try_enter(admitted, request, here)) co_await gate_->enter(admitted, request, here);
     chat_stream held = std::move(inner);  // ends before the slot is given back
     bool is_first = true;
     for (;;) {

@@ -70,8 +70,8 @@ class openai_model {
       : server_{std::make_unique<detail::openai_server>(loop, std::move(options))} {}
 
   task<chat_response> complete(chat_request request) {
-    if (const int answers = answers_one_by_one(request); answers > 1) co_return co_await one_by_one(request, answers);
-    co_return co_await complete_once(std::move(request));
+    const int answers = answers_one_by_one(request);
+    return answers > 1 ? one_by_one(std::move(request), answers) : complete_once(std::move(request));
   }
 
   chat_stream stream(chat_request request) {
@@ -191,12 +191,9 @@ class openai_model {
   task<chat_response> complete_once(chat_request request) {
     detail::request_counter::counted count{server_->requests()};
     try {
-      http_request post = server_->post(request, detail::openai_server::answer_form::whole);
-      const std::size_t prompt_bytes = post.body()->size();
-      http_response got = co_await server_->http().send(std::move(post));
-      server_->check(got.head, got.body);
-      chat_response answer = read(std::move(got));
-      if (answer.usage().estimated) estimate(answer, prompt_bytes);
+      http_exchange exchange = begin(request);
+      co_await exchange.all();
+      chat_response answer = finish(exchange);
       count.answered(answer);
       co_return answer;
     } catch (const error&) {
@@ -204,7 +201,15 @@ class openai_model {
       throw;
     }
   }
-  [[nodiscard]] chat_response read(http_response got) const {
+  // Plain functions, so that what they need does not lie in the coroutine's frame while it waits.
+
+  [[nodiscard]] http_exchange begin(const chat_request& request) const {
+    return server_->http().open(server_->post(request, detail::openai_server::answer_form::whole),
+                                http_client::reading::as_a_whole);
+  }
+  [[nodiscard]] chat_response finish(http_exchange& exchange) const {
+    http_response got = exchange.whole();
+    server_->check(got.head, got.body);
     chat_response answer = codec::decode(server_->without_key(std::move(got.body)), url().origin());
     if (!server_->options().api_key.empty())  // again: the body may have had it escaped
       answer.text(server_->without_key(answer.text()));
@@ -213,6 +218,7 @@ class openai_model {
       timing.queued = std::max(std::chrono::nanoseconds{0}, timing.total - at_work->prompt - at_work->generated);
     answer.timing(timing);
     detail::openai_server::note_rate_limits(got.head, answer);
+    if (answer.usage().estimated) estimate(answer, exchange.sent_bytes());
     return answer;
   }
   static void estimate(chat_response& answer, std::size_t prompt_bytes) {

@@ -72,23 +72,24 @@ struct failed_attempt {
 
 /// What one request has been through. Threads: none of its own; it belongs to its request.
 struct retry_progress {
-  std::array<std::uint32_t, error_kind_count> failures = {};             ///< by kind
-  std::uint32_t failures_500 = 0;                                        ///< of those, the ones with status 500
+  std::array<std::uint16_t, error_kind_count> failures = {};             ///< by kind; no more than 65,535 count
+  std::uint16_t failures_500 = 0;                                        ///< of those, the ones with status 500
   std::chrono::nanoseconds loading_waited{0};                            ///< while the server loaded its model
   bool delivered = false;                                                ///< a part of the answer was handed on
   std::chrono::nanoseconds time_left = std::chrono::nanoseconds::max();  ///< of the whole request
 
   /// The latest failure, before it is decided about.
   void add(const failed_attempt& failure) noexcept {
-    ++failures[static_cast<std::size_t>(failure.kind)];
-    if (failure.status == 500) ++failures_500;
+    const auto count = [](std::uint16_t& one) { one = static_cast<std::uint16_t>(std::min(one + 1, 65'535)); };
+    count(failures[static_cast<std::size_t>(failure.kind)]);
+    if (failure.status == 500) count(failures_500);
   }
   [[nodiscard]] std::uint32_t of(error_kind kind) const noexcept { return failures[static_cast<std::size_t>(kind)]; }
   /// Attempts that count against retry_options::attempts. A model that loads is no fault, and a connection that the
   /// server had closed is nobody's, once.
   [[nodiscard]] std::uint32_t counted() const noexcept {
     std::uint32_t sum = 0;
-    for (const std::uint32_t each : failures) sum += each;
+    for (const std::uint16_t each : failures) sum += each;
     return sum - of(error_kind::model_loading) - std::min(of(error_kind::transport_stale), std::uint32_t{1});
   }
 };

@@ -96,16 +96,13 @@ class retrying {
 
   task<chat_response> complete(chat_request request) {
     begin(co_await this_task::now());
-    retry_progress so_far;
-    for (;;) {
-      std::optional<error_in_flight> failed;
-      try {
-        co_return co_await inner_.complete(request);
-      } catch (const error& failure) {
-        failed.emplace(failure);
-      }
-      co_await wait_or_throw(request, *failed, so_far);
+    std::exception_ptr failure;
+    try {
+      co_return co_await inner_.complete(request);
+    } catch (const error&) {
+      failure = std::current_exception();
     }
+    co_return co_await again(std::move(request), std::move(failure));
   }
 
   chat_stream stream(chat_request request)
@@ -139,12 +136,6 @@ class retrying {
     seeded_random random;
     retry_usage usage;
   };
-  /// A failure that was caught: to look at, and to throw again as it was.
-  struct error_in_flight {
-    explicit error_in_flight(const error& caught) : kind{failed_attempt::of(caught)} {}
-    std::exception_ptr thrown = std::current_exception();
-    failed_attempt kind;
-  };
 
   static std::uint64_t seed_of_this_process() noexcept {
     return static_cast<std::uint64_t>(std::chrono::steady_clock::now().time_since_epoch().count());
@@ -156,25 +147,41 @@ class retrying {
     ++shared_->usage.requests;
   }
 
+  /// After the first attempt. Most requests do without it, and wait in a smaller frame.
+  task<chat_response> again(chat_request request, std::exception_ptr failure) {
+    retry_progress so_far;
+    for (;;) {
+      co_await wait_or_throw(request, failure, so_far);
+      try {
+        co_return co_await inner_.complete(request);
+      } catch (const error&) {
+        failure = std::current_exception();
+      }
+    }
+  }
+
   /// Returns when another attempt is to be made.
-  task<void> wait_or_throw(const chat_request& request, const error_in_flight& failed, retry_progress& so_far) {
+  task<void> wait_or_throw(const chat_request& request, const std::exception_ptr& failure, retry_progress& so_far) {
     const auto now = co_await this_task::now();
-    so_far.add(failed.kind);
-    const retry_decision next = decide(failed, so_far, now);
-    if (!next) std::rethrow_exception(failed.thrown);
+    const retry_decision next = decide(request, failure, so_far, now);
+    if (!next) std::rethrow_exception(failure);
     if (next.why == retry_reason::model_loading) so_far.loading_waited += next.after;
-    if (shared_->told) tell(request, failed, next);
     if (next.after.count() > 0) co_await sleep_for(next.after);
   }
-  void tell(const chat_request& request, const error_in_flight& failed, const retry_decision& next) const try {
-    std::rethrow_exception(failed.thrown);
-  } catch (const error& as_it_was) {
-    shared_->told(request, as_it_was, next);
+  retry_decision decide(const chat_request& request, const std::exception_ptr& failure, retry_progress& so_far,
+                        std::chrono::steady_clock::time_point now) try {
+    std::rethrow_exception(failure);
+  } catch (const error& caught) {
+    const failed_attempt attempt = failed_attempt::of(caught);
+    so_far.add(attempt);
+    const retry_decision next = decide(attempt, so_far, now);
+    if (next && shared_->told) shared_->told(request, caught, next);
+    return next;
   }
-  retry_decision decide(const error_in_flight& failed, const retry_progress& so_far,
+  retry_decision decide(const failed_attempt& failed, const retry_progress& so_far,
                         std::chrono::steady_clock::time_point now) {
     std::scoped_lock lock{shared_->mutex};
-    retry_decision next = decide_retry(failed.kind, so_far, shared_->random.uniform(0, 1), shared_->options);
+    retry_decision next = decide_retry(failed, so_far, shared_->random.uniform(0, 1), shared_->options);
     if (next && next.takes_budget && !budget_->try_take(now)) next = {.retry = false, .why = retry_reason::no_budget};
     if (!next) {
       ++shared_->usage.given_up;
@@ -190,22 +197,22 @@ class retrying {
     begin(co_await this_task::now());
     retry_progress so_far;
     for (;;) {
-      std::optional<error_in_flight> failed;
+      std::exception_ptr failed;
       chat_stream attempt = inner_.stream(request);
       whole->refer_to(attempt.whole());
       for (;;) {
         std::optional<chat_delta> delta;
         try {
           delta = co_await attempt.next();
-        } catch (const error& failure) {
-          failed.emplace(failure);
+        } catch (const error&) {
+          failed = std::current_exception();
         }
         if (!delta) break;
         so_far.delivered = true;
         co_yield std::move(*delta);
       }
       if (!failed) co_return;
-      co_await wait_or_throw(request, *failed, so_far);
+      co_await wait_or_throw(request, failed, so_far);
     }
   }
 

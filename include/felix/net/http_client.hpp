@@ -48,6 +48,23 @@ class http_exchange {
     co_return &line_->head();
   }
 
+  /// Awaited, it comes back when the answer is complete, or has failed: whole() then gives it. For an exchange that was
+  /// opened to be read as a whole.
+  [[nodiscard("nothing happens until it is awaited")]] detail::http_wait all() noexcept {
+    assert(line_ && "felix::http_exchange: moved from");
+    return detail::http_wait{*line_, detail::http_line::part::all};
+  }
+  /// Once, after all().
+  [[nodiscard]] http_response whole() {
+    line_->check();
+    http_response response;
+    response.head = std::move(line_->head());
+    line_->take_bytes(response.body);
+    response.timing = line_->timing();
+    response.reused_connection = line_->reused_connection();
+    return response;
+  }
+
   /// Whatever has come since, at least a byte; empty at the end of the answer. Valid until the next read(). At least
   /// `padding` bytes behind it can be read too, as simdjson wants it.
   task<std::string_view> read() {
@@ -62,6 +79,9 @@ class http_exchange {
 
   /// The reader has found content in what it read, or asks for more of it: http_timeouts::between_tokens begins anew.
   void content_arrived() { line_->content_arrived(); }
+
+  /// Of the body of the request.
+  [[nodiscard]] std::size_t sent_bytes() const noexcept { return line_->sent_bytes(); }
 
   /// Of what has come so far.
   [[nodiscard]] http_timing timing() const noexcept { return line_ ? line_->timing() : timing_; }
@@ -101,21 +121,14 @@ class http_client {
   http_client(http_client&&) = delete;
 
   task<http_response> send(http_request request) {
-    using line = detail::http_line;
-    http_exchange exchange{lines_, std::move(request), line::reading::as_a_whole};
-    co_await detail::http_wait{*exchange.line_, line::part::all};
-    exchange.line_->check();
-    http_response response;
-    response.head = std::move(exchange.line_->head());
-    exchange.line_->take_bytes(response.body);
-    response.timing = exchange.line_->timing();
-    response.reused_connection = exchange.line_->reused_connection();
-    co_return response;
+    http_exchange exchange = open(std::move(request), reading::as_a_whole);
+    co_await exchange.all();
+    co_return exchange.whole();
   }
 
-  /// For an answer that is read while it comes.
-  [[nodiscard]] http_exchange open(http_request request) {
-    return {lines_, std::move(request), detail::http_line::reading::as_it_comes};
+  using reading = detail::http_line::reading;
+  [[nodiscard]] http_exchange open(http_request request, reading how = reading::as_it_comes) {
+    return {lines_, std::move(request), how};
   }
 
   [[nodiscard]] http_usage usage_stats() const {

@@ -277,11 +277,20 @@ TEST_CASE("answer_stream: what is no JSON is an error, and shows no key", "[llm]
 TEST_CASE("answer_stream: what is no event at all", "[llm][answer_stream]") {
   scene on;
   const auto body =
-      GENERATE(as<std::string>{}, "", "\r\n\r\n", ": ping\n\n", "plain words", "data:\n\n", "id: 7\n\n", "[]", "null");
+      GENERATE(as<std::string>{}, "", "\r\n\r\n", ": ping\n\n", "dat", "data:\n\n", "id: 7\n\n", "data: {\"choices\":");
   CAPTURE(body);
   CHECK(on.streamed(body).log == "truncated_stream");
   CHECK_FALSE(on.got.interrupted);
   CHECK_THAT(on.got.error, ContainsSubstring("neither a finish_reason nor [DONE] came"));
+}
+
+TEST_CASE("answer_stream: bytes that are neither events nor JSON are no answer", "[llm][answer_stream]") {
+  scene on{"a+key"};
+  const auto body = GENERATE(as<std::string>{}, "plain words", "[]", "null", "\x7f\x01\xff garbage\n\n", "a+key");
+  CAPTURE(body);
+  CHECK(on.streamed(body).log == "protocol_error");
+  CHECK_FALSE(on.got.interrupted);
+  CHECK_THAT(on.got.error, ContainsSubstring("sent no stream") && !ContainsSubstring("a+key"));
 }
 
 TEST_CASE("answer_stream: empty events and unknown ones are passed over", "[llm][answer_stream]") {
@@ -369,6 +378,15 @@ TEST_CASE("answer_stream: a refusal is read whole, as far as it is worth it", "[
     on.settle();
   }
   CHECK(on.logs("server_error"));  // though the rest never comes
+}
+
+TEST_CASE("answer_stream: a refusal whose explanation stalls is a refusal", "[llm][answer_stream]") {
+  scene on{"", {.first_token = 80ms}};
+  on.begin();
+  on.peer.send("HTTP/1.1 429 X\r\nRetry-After: 7\r\nContent-Length: 100\r\n\r\n{\"error\":");
+  REQUIRE(drive(on.loop, [&] { return on.got.over; }));
+  CHECK(on.got.log == "rate_limited");
+  CHECK(on.got.code == felix::errc::bad_status);
 }
 
 TEST_CASE("answer_stream: usage as each server says it", "[llm][answer_stream]") {

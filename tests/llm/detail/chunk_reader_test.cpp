@@ -107,6 +107,8 @@ TEST_CASE("chunk_reader: errors in the stream are told from answers", "[llm][chu
     CAPTURE(data);
     CHECK_THROWS_WITH(chunks.read(data, false), ContainsSubstring("boom") && !ContainsSubstring("sk-hidden"));
   }
+  // OpenRouter's end, though what failed is not said.
+  CHECK_THROWS_AS(chunks.read(chunk("{}", R"(,"finish_reason":"error")"), false), felix::api_error);
   CHECK_THROWS_AS(chunks.read("no json", false), felix::error);
   CHECK(chunks.read(R"({"unknown":1})", false).empty());
 }

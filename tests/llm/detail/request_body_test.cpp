@@ -116,7 +116,9 @@ TEST_CASE("request_body: a tool chosen by name, where servers know that and wher
                  ContainsSubstring(R"("tool_choice":{"type":"function","function":{"name":"g"}})"));
   CHECK_THAT(encode(request, "m", felix::dialects::llama_cpp),
              !ContainsSubstring(R"("name":"f")") && ContainsSubstring(R"("tool_choice":"required")"));
-  CHECK_THROWS_AS(encode(felix::chat_request{}.user("x").tool({"f"}).tool_choice("h")), felix::error);
+  for (const auto& spoken : {felix::dialects::openai, felix::dialects::llama_cpp})
+    CHECK_THROWS_WITH(encode(felix::chat_request{}.user("x").tool({"f"}).tool_choice("h"), "m", spoken),
+                      ContainsSubstring(R"(tool_choice names "h", which is not offered)"));
   CHECK_THAT(encode(felix::chat_request{}.user("x").tool({"f"}).tool_choice(felix::tool_mode::none)),
              ContainsSubstring(R"("tool_choice":"none")"));
 }

@@ -126,8 +126,11 @@ TEST_CASE("slot_search: by estimates the ramp doubles when a level was read twic
   label(search, 0.005, 1);
   read(search, 1, 1);
   CHECK(search.limit() == 4);
+  slot_search again = search;
   search.label(0.5, 3);  // the third of them waited
   CHECK(search.limit() == 2);
+  again.label(0.5, 4);  // only the fourth of them
+  CHECK(again.limit() == 3);
 }
 
 TEST_CASE("slot_search: sixteen labels make a probe", "[llm][slot_search]") {
@@ -147,6 +150,12 @@ TEST_CASE("slot_search: no probe above the bound", "[llm][slot_search]") {
   slot_search search = holding(8, 8);
   label(search, 0, 1'000);
   CHECK(search.limit() == 8);
+
+  slot_search near = holding(8, 10);
+  label(near, 0, 16 + 2);  // the next step would be 11
+  CHECK(near.limit() == 10);
+  label(near, 0, 1'000);
+  CHECK(near.limit() == 10);
 }
 
 TEST_CASE("slot_search: two labels without a wait accept a probe, and the next step is twice as far",
@@ -209,6 +218,15 @@ TEST_CASE("slot_search: evidence of a wait too short for a queue widens the nois
   CHECK(search.noise() == Approx(0.055));  // 15 ms, and half of the way from 10 ms to the wait
 }
 
+TEST_CASE("slot_search: a server that gets noisier is not taken for one that has fewer slots", "[llm][slot_search]") {
+  slot_search search = holding(8, 8);
+  label(search, 0.010, 30);
+  CHECK(search.noise() == Approx(0.010));
+  label(search, 0.150, 60);
+  CHECK(search.limit() == 8);
+  CHECK(search.noise() > 0.100);  // far over three times what it was
+}
+
 TEST_CASE("slot_search: noise in a probe is no queue, up to a dozen labels", "[llm][slot_search]") {
   slot_search search = holding(8);
   label(search, 0, 16);
@@ -238,8 +256,8 @@ TEST_CASE("slot_search: three labels that waited lower a proven level, by as man
   CHECK(far.limit() == 4);  // half of them wait
 
   slot_search near = holding(8);
-  label(near, 0.3, 3);
-  CHECK(near.limit() == 7);  // 0.54 wait: one less
+  label(near, 0.250, 3);
+  CHECK(near.limit() == 7);  // 0.45 wait: one less all the same
 }
 
 TEST_CASE("slot_search: what was learned from a queue is forgotten", "[llm][slot_search]") {
@@ -391,11 +409,9 @@ TEST_CASE("slot_search: while slowness binds, fewer are tried for a moment", "[l
 }
 
 TEST_CASE("slot_search: where nothing is slow, nothing dips", "[llm][slot_search]") {
-  slot_search search = ramped_to(8);
-  search.label(0.5, 8);
-  const std::size_t limit = search.limit();
+  slot_search search = holding(8);
   for (int i = 0; i < 1'000; ++i) search.answered();
-  CHECK(search.limit() == limit);
+  CHECK(search.limit() == 8);
 }
 
 TEST_CASE("slot_search: readings are asked for where the server shows neither slots nor queue", "[llm][slot_search]") {

@@ -48,6 +48,7 @@ TEST_CASE("token_pace: more requests never make a server faster", "[llm][token_p
   token_pace pace{64};
   pace.add(1, 0.050);
   pace.add(2, 0.020);
+  CHECK(pace.alone() == Approx(0.035));
   CHECK(pace.slowdown(2) == 1);
   CHECK(pace.slowdown(64) == 1);
 }

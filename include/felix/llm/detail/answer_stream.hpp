@@ -45,7 +45,12 @@ class answer_stream {
     whole_->response().finish_reason(finish_reason::other);
   }
   answer_stream(answer_stream&&) = delete;
-  ~answer_stream() { settle(); }
+  ~answer_stream() {
+    try {  // inside: the handler around a destructor's body would throw again
+      settle();
+    } catch (...) {  // NOLINT(bugprone-empty-catch): no memory
+    }
+  }
 
   static async_generator<chat_delta> deltas(openai_server& server, chat_request request,
                                             std::shared_ptr<chat_stream::answer> whole) {
@@ -86,10 +91,15 @@ class answer_stream {
     }
     constexpr std::size_t most_bytes = std::size_t{64} << 10U;
     std::string body;
-    for (;;) {
-      const std::string_view bytes = co_await exchange_.read();
-      if (bytes.empty() || body.size() > most_bytes) break;
-      body += bytes;
+    try {
+      for (;;) {
+        const std::string_view bytes = co_await exchange_.read();
+        if (bytes.empty() || body.size() > most_bytes) break;
+        body += bytes;
+      }
+    } catch (const cancelled&) {
+      throw;
+    } catch (const error&) {  // NOLINT(bugprone-empty-catch): the status says more than the end of its explanation
     }
     server_.check(*head, body);
   }
@@ -102,7 +112,11 @@ class answer_stream {
       case form::unknown: break;  // nothing but space
       case form::json:
       case form::page: whole_body_ += bytes; break;
-      case form::events: events_.feed(bytes); break;
+      case form::events:
+        if (!has_event_ && whole_body_.size() < most_shown_bytes)
+          whole_body_ += bytes.substr(0, most_shown_bytes - whole_body_.size());
+        events_.feed(bytes);
+        break;
     }
     co_return !bytes.empty();
   }
@@ -110,6 +124,7 @@ class answer_stream {
   std::vector<chat_delta>* next_deltas() {
     if (form_ != form::events) return nullptr;
     while (const auto event = events_.next_as_sent()) {
+      has_event_ = true;
       if (is_done_) continue;
       if (event->data.starts_with("[DONE]")) {
         is_done_ = true;
@@ -131,7 +146,8 @@ class answer_stream {
 
   /// After the last bytes. The deltas of an answer that came as a whole, or null.
   std::vector<chat_delta>* finish() {
-    if (form_ == form::page)
+    const bool no_events = form_ == form::events && !has_event_ && !begins_like_events(whole_body_);
+    if (form_ == form::page || no_events)
       throw codec::detail::not_an_answer(from(), "no stream", server_.without_key(std::move(whole_body_)));
     if (form_ == form::json) {
       note_content();
@@ -151,7 +167,7 @@ class answer_stream {
     if (first_token_.count() == 0) first_token_ = exchange_.since_sent();
   }
 
-  void note_timing() noexcept {
+  void note_timing() {
     const auto first_byte = exchange_.timing().first_byte;
     chat_timing timing{
         .time_to_first_byte = first_byte, .time_to_first_token = first_token_, .total = exchange_.since_sent()};
@@ -159,7 +175,7 @@ class answer_stream {
     whole_->response().timing(timing);
   }
 
-  void settle() noexcept {
+  void settle() {
     chat_response& answer = whole_->response();
     note_timing();
     token_usage usage = chunks_.usage().value_or(token_usage{.estimated = true});
@@ -178,6 +194,7 @@ class answer_stream {
     usage.total_tokens = std::max(usage.total_tokens, usage.prompt_tokens + usage.completion_tokens);
   }
 
+  static constexpr std::size_t most_shown_bytes = 200;
   enum class form : unsigned char { unknown, events, json, page };
   /// Some servers, and what stands before them, answer a stream request with one JSON document, or with a page.
   [[nodiscard]] static form form_of(std::string_view bytes) noexcept {
@@ -186,6 +203,12 @@ class answer_stream {
     if (bytes[begin] == '{') return form::json;
     return bytes[begin] == '<' ? form::page : form::events;
   }
+  [[nodiscard]] static bool begins_like_events(std::string_view bytes) noexcept {
+    for (const std::string_view field : {"data", ":", "event", "id", "retry", "error", "\xEF\xBB\xBF"}) {
+      if (bytes.starts_with(field) || field.starts_with(bytes)) return true;
+    }
+    return false;
+  }
   [[nodiscard]] std::string_view from() const noexcept { return server_.url().origin(); }
 
   openai_server& server_;
@@ -193,10 +216,11 @@ class answer_stream {
   std::shared_ptr<chat_stream::answer> whole_;
   codec::chunk_reader chunks_;
   sse_parser events_;
-  std::string whole_body_;
+  std::string whole_body_;  // of events, how they begin
   std::size_t prompt_bytes_;
   std::chrono::nanoseconds first_token_{0};
   form form_ = form::unknown;
+  bool has_event_ = false;
   bool is_done_ = false;
   bool has_new_content_ = false;
 };

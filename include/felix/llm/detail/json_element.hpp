@@ -129,6 +129,30 @@ template <member_name... names>
           request_cost::unknown};
 }
 
+/// The document with its integers of 19 digits and more as floating-point numbers: simdjson reads 64 bits, and refuses
+/// all of a document for one integer beyond that, in whatever field.
+[[nodiscard]] inline std::string with_long_integers_as_floats(std::string_view json) {
+  std::string changed;
+  bool in_string = false;
+  for (std::size_t at = 0; at < json.size();) {
+    const char c = json[at];
+    const bool digit = '0' <= c && c <= '9';
+    if (in_string || !digit) {
+      if (c == '"') in_string = !in_string;
+      const std::size_t step = in_string && c == '\\' ? std::min<std::size_t>(2, json.size() - at) : 1;
+      changed += json.substr(at, step);
+      at += step;
+      continue;
+    }
+    const std::size_t end = std::min(json.find_first_not_of("0123456789+-.eE", at), json.size());
+    const std::string_view number = json.substr(at, end - at);
+    changed += number;
+    if (number.size() >= 19 && number.find_first_not_of("0123456789") == std::string_view::npos) changed += "e0";
+    at = end;
+  }
+  return changed;
+}
+
 /// With the parser of this thread, whose memory is used for answer after answer: the element is valid until the next
 /// parse. Nothing for what is no JSON.
 [[nodiscard]] inline std::optional<element> parse(std::string_view json) {
@@ -136,7 +160,10 @@ template <member_name... names>
   constexpr std::size_t most_kept_bytes = std::size_t{1} << 20U;
   if (parser.capacity() > most_kept_bytes && json.size() <= most_kept_bytes) parser = simdjson::dom::parser{};
   element root;
-  if (json.empty() || parser.parse(json.data(), json.size()).get(root) != simdjson::SUCCESS) return std::nullopt;
+  if (json.empty()) return std::nullopt;
+  if (parser.parse(json.data(), json.size()).get(root) == simdjson::SUCCESS) return root;
+  const std::string changed = with_long_integers_as_floats(json);
+  if (changed.size() == json.size() || parser.parse(changed).get(root) != simdjson::SUCCESS) return std::nullopt;
   return root;
 }
 

@@ -76,10 +76,19 @@ class limit_gate {
 
   class admission;
 
-  /// What is free and may be had at once, or nothing.
-  [[nodiscard]] inline std::optional<admission> try_enter(const chat_request& request, const scheduler* where);
-  /// Throws error (queue_full).
-  inline task<admission> enter(const chat_request& request);
+  // Both put the admission where the caller has a place for it: a coroutine keeps every temporary in its frame.
+
+  /// False: it has to wait.
+  [[nodiscard]] inline bool try_enter(std::optional<admission>& into, const chat_request& request,
+                                      const scheduler* where);
+  /// Throws error (queue_full). For a place alone, without bounds of time and rate, a slot_wait does it, without a frame.
+  inline task<void> enter(std::optional<admission>& into, const chat_request& request, const scheduler* where);
+
+  /// A wait for a slot, and nothing else: `slot_wait mine{gate, here}; mine.take(into, request, co_await mine.wait(request))`.
+  class slot_wait;
+  [[nodiscard]] bool waits_for_slots_alone() const noexcept {
+    return !rate_ && bounds_.max_wait == std::chrono::nanoseconds::max();
+  }
 
   [[nodiscard]] bool adapts() const noexcept { return policy_ != nullptr; }
   [[nodiscard]] priority_semaphore& slots() noexcept { return slots_; }
@@ -154,10 +163,11 @@ class limit_gate {
       const auto turn = rate_->turns.try_acquire(request.priority());
       if (!turn || !take(so_far, request, now)) return false;
     }
-    if (auto permit =
-            group_ != nullptr ? group_->try_acquire(request.priority()) : slots_.try_acquire(request.priority()))
-      so_far.permit.emplace(std::move(*permit));
+    if (auto permit = try_acquire(request.priority())) so_far.permit.emplace(std::move(*permit));
     return so_far.permit.has_value();
+  }
+  std::optional<priority_semaphore::permit> try_acquire(request_priority priority) noexcept {
+    return group_ != nullptr ? group_->try_acquire(priority) : slots_.try_acquire(priority);
   }
   /// The most urgent waits for its tokens first, then for a slot: what a minute allows, it will get.
   task<void> wait_to_pass(pass& so_far, const chat_request& request) {
@@ -241,9 +251,9 @@ class limit_gate {
 /// A request that was let through. The limit learns what becomes of it; when it is destroyed, the slot is given back.
 class limit_gate::admission {
  public:
-  admission(limit_gate& through, pass with, const chat_request& request, std::chrono::nanoseconds waited,
-            const scheduler* where)
-      : permit_{std::move(*with.permit)}, gate_{&through}, where_{where}, ticket_{with.ticket}, waited_{waited} {
+  admission(limit_gate& through, priority_semaphore::permit permit, std::uint64_t ticket, const chat_request& request,
+            std::chrono::nanoseconds waited, const scheduler* where)
+      : permit_{std::move(permit)}, gate_{&through}, where_{where}, ticket_{ticket}, waited_{waited} {
     std::scoped_lock lock{gate_->mutex_};
     ++gate_->usage_.admitted;
     gate_->usage_.waits.record(waited);
@@ -326,15 +336,38 @@ class limit_gate::admission {
   bool is_watched_ = false;
 };
 
-inline std::optional<limit_gate::admission> limit_gate::try_enter(const chat_request& request, const scheduler* where) {
-  if (rate_) return std::nullopt;  // enter() knows how to take a part, and wait for the rest
-  pass all;
-  if (!try_pass(all, request, {})) return std::nullopt;
-  return std::optional<admission>{std::in_place, *this, std::move(all), request, std::chrono::nanoseconds{0}, where};
+/// One that waits. It is in the frame of the request itself: thousands of them may be here.
+class limit_gate::slot_wait {
+ public:
+  slot_wait(limit_gate& at, const scheduler* where) : place_{at}, gate_{at}, where_{where}, asked_{now()} {}
+
+  [[nodiscard]] priority_semaphore::awaiter wait(const chat_request& request) noexcept {
+    return gate_.acquire(request.priority());
+  }
+  void take(std::optional<admission>& into, const chat_request& request, priority_semaphore::permit permit) {
+    into.emplace(gate_, std::move(permit), 0, request, now() - asked_, where_);
+  }
+
+ private:
+  [[nodiscard]] time_point now() const noexcept {
+    return where_ != nullptr ? where_->now() : std::chrono::steady_clock::now();
+  }
+  waiting_place place_;
+  limit_gate& gate_;
+  const scheduler* where_;
+  time_point asked_;
+};
+
+inline bool limit_gate::try_enter(std::optional<admission>& into, const chat_request& request, const scheduler* where) {
+  if (rate_) return false;  // enter() knows how to take a part, and wait for the rest
+  auto permit = try_acquire(request.priority());
+  if (!permit) return false;
+  into.emplace(*this, std::move(*permit), 0, request, std::chrono::nanoseconds{0}, where);
+  return true;
 }
 
-inline task<limit_gate::admission> limit_gate::enter(const chat_request& request) {
-  const auto* const where = co_await this_task::scheduler();
+inline task<void> limit_gate::enter(std::optional<admission>& into, const chat_request& request,
+                                    const scheduler* where) {
   const auto asked = co_await this_task::now();
   pass so_far;
   try {
@@ -347,7 +380,7 @@ inline task<limit_gate::admission> limit_gate::enter(const chat_request& request
     throw;
   }
   const auto waited = co_await this_task::now() - asked;
-  co_return admission{*this, std::move(so_far), request, waited, where};
+  into.emplace(*this, std::move(*so_far.permit), so_far.ticket, request, waited, where);
 }
 
 }  // namespace detail

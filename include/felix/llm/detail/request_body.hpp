@@ -37,9 +37,9 @@ class request_body {
 
  private:
   static std::size_t size_of(const chat_request& request) {
-    std::size_t bytes = 512;
-    for (const chat_message& message : request.messages()) bytes += message.content.size() + 64;
-    return bytes + bytes / 16;  // a line break in sixteen bytes or so is escaped
+    std::size_t bytes = 256;
+    for (const chat_message& message : request.messages()) bytes += message.content.size() + 40;
+    return bytes + bytes / 32;  // some line breaks are escaped
   }
 
   void write(const chat_request& request, const dialect& spoken, std::string_view default_model, bool stream, int n) {

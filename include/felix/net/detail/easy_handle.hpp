@@ -88,28 +88,19 @@ class easy_handle {
     connection_ = how;
   }
 
-  /// The URL is taken apart once, and not in each request: a sixth of what libcurl does for one.
   void apply_url(const http_request& request) {
-    if (parsed_url_ && url_ == request.url()) return;
-    url_ = request.url();
-    std::unique_ptr<CURLU, clean_up> parsed{curl_url()};
-    if (!parsed) throw error{errc::io, "http: out of memory"};
-    if (curl_url_set(parsed.get(), CURLUPART_URL, url_.c_str(), 0) != CURLUE_OK)
-      throw error{errc::invalid_argument,
-                  "http: \"" + request.origin() + "\" begins no URL; use for example http://localhost:1234/v1/models"};
-    set(CURLOPT_CURLU, parsed.get());
-    parsed_url_ = std::move(parsed);
+    if (url_ == request.parsed_url()) return;
+    set(CURLOPT_CURLU, request.parsed_url()->parsed());
+    url_ = request.parsed_url();
   }
 
   struct clean_up {
     void operator()(CURL* handle) const noexcept { curl_easy_cleanup(handle); }
-    void operator()(CURLU* url) const noexcept { curl_url_cleanup(url); }
   };
 
-  std::unique_ptr<CURLU, clean_up> parsed_url_;  // outlives the handle
+  std::shared_ptr<const http_url> url_;  // outlives the handle, which is set up so
   std::unique_ptr<CURL, clean_up> handle_;
-  std::optional<http_connection> connection_;  // as the handle is set up
-  std::string url_;                            // the same, in parsed_url_
+  std::optional<http_connection> connection_;  // the same
 };
 
 }  // namespace detail

@@ -111,6 +111,7 @@ class http_line final : private easy_handle, public curl_reactor::transfer {
     return {.first_byte = first_byte_at_ - sent_at_, .total = ended_at_ - sent_at_};
   }
   [[nodiscard]] bool reused_connection() const noexcept { return reused_; }
+  [[nodiscard]] std::size_t sent_bytes() const noexcept { return request_->body() ? request_->body()->size() : 0; }
   /// What has come and was not taken yet. Swaps: the memory goes from hand to hand.
   void take_bytes(std::string& into) {
     into.clear();
