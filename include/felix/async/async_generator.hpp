@@ -85,11 +85,27 @@ class async_generator<T>::promise_type : public detail::promise_base {
   };
   [[nodiscard]] std::suspend_always initial_suspend() const noexcept { return {}; }
   [[nodiscard]] handing_over final_suspend() const noexcept { return {}; }
-  template <class U = T>
-    requires std::constructible_from<T, U>
-  handing_over yield_value(U&& value) {
-    asked_->value_.emplace(std::forward<U>(value));
+  /// The same with a value of its own.
+  class handing_over_copy : public handing_over {
+   public:
+    template <class U>
+    handing_over_copy(next_awaiter& asked, U&& value) : value_(std::forward<U>(value)) {
+      asked.value_ = std::addressof(value_);
+    }
+    handing_over_copy(handing_over_copy&&) = delete;
+
+   private:
+    T value_;
+  };
+  /// What is moved stays where it is until it is taken.
+  handing_over yield_value(T&& value) noexcept {
+    asked_->value_ = std::addressof(value);
     return {};
+  }
+  template <class U>
+    requires std::constructible_from<T, U>
+  handing_over_copy yield_value(U&& value) {
+    return {*asked_, std::forward<U>(value)};
   }
   void return_void() const noexcept {}
   void unhandled_exception() noexcept { failure_ = std::current_exception(); }
@@ -128,13 +144,14 @@ class async_generator<T>::next_awaiter {
     coroutine_.promise().asked_ = nullptr;
     // Once: a sequence that has failed has ended.
     if (auto failure = std::exchange(coroutine_.promise().failure_, nullptr)) std::rethrow_exception(failure);
-    return std::move(value_);
+    if (value_ == nullptr) return std::nullopt;
+    return std::move(*value_);
   }
 
  private:
   friend promise_type;
   std::coroutine_handle<promise_type> coroutine_;
-  std::optional<T> value_;
+  T* value_ = nullptr;  // in the generator's frame, or null: it has ended
 };
 
 }  // namespace felix::inline v1

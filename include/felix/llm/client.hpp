@@ -3,6 +3,7 @@
 #pragma once
 
 #include <felix/async/async_generator.hpp>
+#include <felix/async/detail/stop_link.hpp>
 #include <felix/async/stop_when.hpp>
 #include <felix/async/task.hpp>
 #include <felix/error.hpp>
@@ -239,24 +240,22 @@ class client {
   static async_generator<chat_delta> relay(std::shared_ptr<state> self, chat_request request,
                                            std::shared_ptr<chat_stream::answer> whole) {
     counted count{*self, request, whole};
+    detail::stop_link closing{self->closing.get_token()};
     chat_stream held = self->stack.stream(std::move(request));  // ends before it is counted
     whole->refer_to(held.whole());
-    for (;;) {
-      std::optional<chat_delta> delta;
-      try {
-        delta = co_await next(*self, held);
-      } catch (const error& failure) {
-        count.failed(failure);
-        throw;
+    try {
+      for (;;) {
+        std::optional<in_flight> joined{std::in_place, *self};
+        auto delta = co_await closing.stoppable(held.next());
+        joined.reset();
+        if (!delta) break;
+        co_yield std::move(*delta);
       }
-      if (!delta) break;
-      co_yield std::move(*delta);
+    } catch (const error& failure) {
+      count.failed(failure);
+      throw;
     }
     count.answered(held.response());
-  }
-  static task<std::optional<chat_delta>> next(state& self, chat_stream& stream) {
-    const in_flight joined{self};
-    co_return co_await stop_when(self.closing.get_token(), stream.next());
   }
 
   template <class T>

@@ -52,6 +52,8 @@ class promise_base : public pooled_frame {
     context_ = &context_of(caller);
   }
   void belongs_to(const scope& owner) noexcept { context_ = &owner; }
+  /// What it awaits then inherits `other`. Its own is handed down again before it ends, moves, or yields.
+  void hands_down(const task_context& other) noexcept { context_ = &other; }
 
   /// What goes on when the coroutine, which is suspended, has ended or yielded.
   template <class Promise>
