@@ -167,12 +167,12 @@ class chat_delta {
 
   [[nodiscard]] const std::string& text() const noexcept { return text_; }
   [[nodiscard]] const std::string& reasoning() const noexcept { return reasoning_; }
-  [[nodiscard]] const std::string& refusal() const noexcept { return refusal_; }
-  [[nodiscard]] const std::vector<tool_call_delta>& tool_calls() const noexcept { return tool_calls_; }
+  [[nodiscard]] const std::string& refusal() const noexcept { return rare_.get().refusal; }
+  [[nodiscard]] const std::vector<tool_call_delta>& tool_calls() const noexcept { return rare_.get().tool_calls; }
   /// Which of the answers it belongs to (see chat_request::n); they come interleaved.
   [[nodiscard]] std::size_t choice() const noexcept { return choice_; }
   [[nodiscard]] bool empty() const noexcept {
-    return text_.empty() && reasoning_.empty() && refusal_.empty() && tool_calls_.empty();
+    return text_.empty() && reasoning_.empty() && refusal().empty() && tool_calls().empty();
   }
 
   // For models.
@@ -185,11 +185,11 @@ class chat_delta {
     return *this;
   }
   chat_delta& refusal(std::string value) {
-    refusal_ = std::move(value);
+    rare_.own().refusal = std::move(value);
     return *this;
   }
   chat_delta& add(tool_call_delta value) {
-    tool_calls_.push_back(std::move(value));
+    rare_.own().tool_calls.push_back(std::move(value));
     return *this;
   }
   chat_delta& choice(std::size_t value) noexcept {
@@ -200,15 +200,19 @@ class chat_delta {
  private:
   std::string text_;
   std::string reasoning_;
-  std::string refusal_;
-  std::vector<tool_call_delta> tool_calls_;
+  struct rare_fields {
+    std::string refusal;
+    std::vector<tool_call_delta> tool_calls;
+  };
+  detail::shared_value<rare_fields> rare_;  // apart: a delta goes through every layer
   std::size_t choice_ = 0;
 };
 
 /// A whole answer as the one delta that says it.
 [[nodiscard]] inline chat_delta as_delta(const chat_choice& choice, std::size_t index) {
   chat_delta delta;
-  delta.choice(index).text(choice.text).reasoning(choice.reasoning).refusal(choice.refusal);
+  delta.choice(index).text(choice.text).reasoning(choice.reasoning);
+  if (!choice.refusal.empty()) delta.refusal(choice.refusal);
   for (std::size_t i = 0; i < choice.tool_calls.size(); ++i) {
     const tool_call& call = choice.tool_calls[i];
     delta.add({i, call.id, call.name, call.arguments});

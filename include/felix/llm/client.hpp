@@ -72,13 +72,14 @@ struct client_options {
 /// Stop, Throws: as openai_model; also error (queue_full) where limit_by bounds the waiting.
 /// Lifetime: the loop outlives it. Destroyed while requests are in flight, it stops them, and waits until they have ended
 ///           (unless its own loop is inside a task on this thread: they then end when the loop goes on).
-class client {
+template <class Loop>
+class basic_client {
  public:
   /// Throws error (invalid_option) for a base_url that is not one, a limit of 0, and a limit_by that is refused.
-  explicit client(event_loop& loop, client_options options = {})
+  explicit basic_client(Loop& loop, client_options options = {})
       : loop_{loop}, state_{std::make_shared<state>(loop, std::move(options))} {}
-  client(client&&) = delete;
-  ~client() {
+  basic_client(basic_client&&) = delete;
+  ~basic_client() {
     state_->closing.request_stop();
     if (loop_.is_current()) return;
     while (const std::size_t left = state_->in_flight.load(std::memory_order_acquire)) {
@@ -136,16 +137,16 @@ class client {
  private:
   /// Requests in flight keep it, so that none of them finds it gone.
   struct state {
-    state(event_loop& loop, client_options options)
+    state(Loop& loop, client_options options)
         : log{std::move(options.log)},
           shares_slots{options.limit_by && options.limit_by->is_shared()},
-          stack{openai_model{loop,
-                             {.base_url = std::move(options.base_url),
-                              .model = std::move(options.model),
-                              .api_key = std::move(options.api_key),
-                              .dialect = options.dialect,
-                              .timeouts = options.timeouts,
-                              .ca_file = std::move(options.ca_file)}} |
+          stack{basic_openai_model<Loop>{loop,
+                                         {.base_url = std::move(options.base_url),
+                                          .model = std::move(options.model),
+                                          .api_key = std::move(options.api_key),
+                                          .dialect = options.dialect,
+                                          .timeouts = options.timeouts,
+                                          .ca_file = std::move(options.ca_file)}} |
                 limit_of(options) | felix::retry{options.retry}.on_retry(tell(log))} {}
 
     static limit limit_of(const client_options& options) {
@@ -167,7 +168,7 @@ class client {
     std::atomic<std::size_t> in_flight{0};
     std::atomic<std::uint32_t> asked{0};
     detail::request_counter requests;
-    retrying<limited<openai_model>> stack;
+    retrying<limited<basic_openai_model<Loop>>> stack;
   };
   [[nodiscard]] static std::int64_t in_ms(std::chrono::nanoseconds d) noexcept {
     return std::chrono::duration_cast<std::chrono::milliseconds>(d).count();
@@ -264,12 +265,13 @@ class client {
     co_return co_await stop_when(self->closing.get_token(), std::move(work));
   }
 
-  [[nodiscard]] openai_model& server() noexcept { return state_->stack.inner().inner(); }
+  [[nodiscard]] basic_openai_model<Loop>& server() noexcept { return state_->stack.inner().inner(); }
 
-  event_loop& loop_;
+  Loop& loop_;
   std::shared_ptr<state> state_;
 };
 
+using client = basic_client<event_loop>;
 static_assert(streaming_model<client>);
 
 }  // namespace felix::inline v1

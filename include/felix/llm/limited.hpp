@@ -158,17 +158,16 @@ class limited {
     if (!gate_->try_enter(admitted, request, here)) co_await gate_->enter(admitted, request, here);
     chat_stream held = std::move(inner);  // ends before the slot is given back
     bool is_first = true;
-    for (;;) {
-      std::optional<chat_delta> delta;
-      try {
-        delta = co_await held.next();
-      } catch (const error& failure) {
-        admitted->failed(failure);
-        throw;
+    try {
+      for (;;) {
+        auto delta = co_await held.next();
+        if (!delta) break;
+        if (std::exchange(is_first, false)) admitted->first_delta(held.response());
+        co_yield std::move(*delta);
       }
-      if (!delta) break;
-      if (std::exchange(is_first, false)) admitted->first_delta(held.response());
-      co_yield std::move(*delta);
+    } catch (const error& failure) {
+      admitted->failed(failure);
+      throw;
     }
     answered(*admitted, held.whole()->response());
   }

@@ -34,7 +34,8 @@ concept streaming_model = model<M> && requires(M& m, chat_request request) {
 
 /// The whole answer of a stream.
 /// Throws: what the stream throws.
-[[nodiscard]] inline task<chat_response> collect(chat_stream stream) {
+template <std::same_as<chat_stream> Stream>  // for what http_client.hpp says of coroutines
+[[nodiscard]] task<chat_response> collect(Stream stream) {
   for (;;) {
     const std::optional<chat_delta> delta = co_await stream.next();  // named: g++ 12 miscompiles the shorter form
     if (!delta) break;

@@ -63,11 +63,12 @@ struct server_usage : request_usage {
 ///           timed_out, error (protocol) for an answer that is not one or ends too early, error (invalid_argument) for a
 ///           request that no server could accept; stream_interrupted instead, once a stream has given content.
 /// Lifetime: the loop outlives it, and it outlives its requests.
-class openai_model {
+template <class Loop>
+class basic_openai_model {
  public:
   /// Throws error (invalid_option) for a base_url that is not one.
-  explicit openai_model(event_loop& loop, openai_options options = {})
-      : server_{std::make_unique<detail::openai_server>(loop, std::move(options))} {}
+  explicit basic_openai_model(Loop& loop, openai_options options = {})
+      : server_{std::make_unique<detail::basic_openai_server<Loop>>(loop, std::move(options))} {}
 
   task<chat_response> complete(chat_request request) {
     const int answers = answers_one_by_one(request);
@@ -78,7 +79,7 @@ class openai_model {
     auto whole = std::make_shared<chat_stream::answer>();
     if (const int answers = answers_one_by_one(request); answers > 1)
       return {streams_one_by_one(std::move(request), answers, whole), whole};
-    return {detail::answer_stream::deltas(*server_, std::move(request), whole), whole};
+    return {detail::basic_answer_stream<Loop>::deltas(*server_, std::move(request), whole), whole};
   }
 
   /// What the server offers: GET /models.
@@ -191,7 +192,7 @@ class openai_model {
   task<chat_response> complete_once(chat_request request) {
     detail::request_counter::counted count{server_->requests()};
     try {
-      http_exchange exchange = begin(request);
+      basic_http_exchange<Loop> exchange = begin(request);
       co_await exchange.all();
       chat_response answer = finish(exchange);
       count.answered(answer);
@@ -203,11 +204,11 @@ class openai_model {
   }
   // Plain functions, so that what they need does not lie in the coroutine's frame while it waits.
 
-  [[nodiscard]] http_exchange begin(const chat_request& request) const {
-    return server_->http().open(server_->post(request, detail::openai_server::answer_form::whole),
-                                http_client::reading::as_a_whole);
+  [[nodiscard]] basic_http_exchange<Loop> begin(const chat_request& request) const {
+    return server_->http().open(server_->post(request, detail::basic_openai_server<Loop>::answer_form::whole),
+                                basic_http_client<Loop>::reading::as_a_whole);
   }
-  [[nodiscard]] chat_response finish(http_exchange& exchange) const {
+  [[nodiscard]] chat_response finish(basic_http_exchange<Loop>& exchange) const {
     http_response got = exchange.whole();
     server_->check(got.head, got.body);
     chat_response answer = codec::decode(server_->without_key(std::move(got.body)), url().origin());
@@ -217,7 +218,7 @@ class openai_model {
     if (const auto& at_work = answer.timing_of_server())
       timing.queued = std::max(std::chrono::nanoseconds{0}, timing.total - at_work->prompt - at_work->generated);
     answer.timing(timing);
-    detail::openai_server::note_rate_limits(got.head, answer);
+    detail::basic_openai_server<Loop>::note_rate_limits(got.head, answer);
     if (answer.usage().estimated) estimate(answer, exchange.sent_bytes());
     return answer;
   }
@@ -276,9 +277,11 @@ class openai_model {
     return one;
   }
 
-  std::unique_ptr<detail::openai_server> server_;  // on the heap: transfers point to it while the stack is moved in
+  std::unique_ptr<detail::basic_openai_server<Loop>>
+      server_;  // on the heap: transfers point to it while the stack is moved in
 };
 
+using openai_model = basic_openai_model<event_loop>;
 static_assert(streaming_model<openai_model>);
 
 }  // namespace felix::inline v1

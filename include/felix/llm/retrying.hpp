@@ -200,18 +200,16 @@ class retrying {
       std::exception_ptr failed;
       chat_stream attempt = inner_.stream(request);
       whole->refer_to(attempt.whole());
-      for (;;) {
-        std::optional<chat_delta> delta;
-        try {
-          delta = co_await attempt.next();
-        } catch (const error&) {
-          failed = std::current_exception();
+      try {
+        for (;;) {
+          auto delta = co_await attempt.next();
+          if (!delta) co_return;
+          so_far.delivered = true;
+          co_yield std::move(*delta);
         }
-        if (!delta) break;
-        so_far.delivered = true;
-        co_yield std::move(*delta);
+      } catch (const error&) {
+        failed = std::current_exception();
       }
-      if (!failed) co_return;
       co_await wait_or_throw(request, failed, so_far);
     }
   }

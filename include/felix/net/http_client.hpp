@@ -16,6 +16,11 @@
 
 namespace felix::inline v1 {
 
+// These are templates, so that a program compiles what it calls of them: without optimisation g++ compiles all coroutines
+// of a class that is none, and what these call, in every file.
+template <class Loop>
+class basic_http_client;
+
 /// One request, and its answer as it comes. It is sent when head() is first awaited.
 ///     auto exchange = http.open(request);
 ///     if ((co_await exchange.head()).is_ok())
@@ -28,15 +33,16 @@ namespace felix::inline v1 {
 /// Stop:     the transfer ends at once and its connection is closed; throws `cancelled`.
 /// Throws:   transport_error, timed_out, or error (protocol) for an answer over its bound.
 /// Lifetime: destroyed before the end of the answer, it closes the connection, which makes servers stop working.
-class http_exchange {
+template <class Loop>
+class basic_http_exchange {
  public:
-  http_exchange(std::shared_ptr<detail::http_lines> lines, http_request request, detail::http_line::reading how)
+  basic_http_exchange(std::shared_ptr<detail::http_lines> lines, http_request request, detail::http_line::reading how)
       : lines_{std::move(lines)}, line_{lines_->take()} {
     line_->prepare(std::move(request), how);
   }
-  http_exchange(http_exchange&&) noexcept = default;
-  http_exchange& operator=(http_exchange&&) = delete;
-  ~http_exchange() {
+  basic_http_exchange(basic_http_exchange&&) noexcept = default;
+  basic_http_exchange& operator=(basic_http_exchange&&) = delete;
+  ~basic_http_exchange() {
     if (line_) detail::http_line::abandon(std::move(line_), lines_);
   }
 
@@ -99,13 +105,15 @@ class http_exchange {
   }
 
  private:
-  friend class http_client;
+  friend class basic_http_client<Loop>;
   std::shared_ptr<detail::http_lines> lines_;
   std::unique_ptr<detail::http_line> line_;  // null after let_end()
   std::string bytes_;
   http_timing timing_;
   std::chrono::nanoseconds since_sent_{0};
 };
+
+using http_exchange = basic_http_exchange<event_loop>;
 
 /// Sends requests over connections that it keeps alive.
 ///     auto answer = co_await http.send(request);
@@ -115,19 +123,20 @@ class http_exchange {
 /// Throws:   transport_error, timed_out, or error (protocol) for a body over its bound. A status is not an error here.
 /// Lifetime: the loop outlives the client, and the client its requests.
 /// See:      RFC 9110, RFC 9112.
-class http_client {
+template <class Loop>
+class basic_http_client {
  public:
-  explicit http_client(event_loop& loop) : lines_{std::make_shared<detail::http_lines>(loop)} {}
-  http_client(http_client&&) = delete;
+  explicit basic_http_client(Loop& loop) : lines_{std::make_shared<detail::http_lines>(loop)} {}
+  basic_http_client(basic_http_client&&) = delete;
 
   task<http_response> send(http_request request) {
-    http_exchange exchange = open(std::move(request), reading::as_a_whole);
+    basic_http_exchange<Loop> exchange = open(std::move(request), reading::as_a_whole);
     co_await exchange.all();
     co_return exchange.whole();
   }
 
   using reading = detail::http_line::reading;
-  [[nodiscard]] http_exchange open(http_request request, reading how = reading::as_it_comes) {
+  [[nodiscard]] basic_http_exchange<Loop> open(http_request request, reading how = reading::as_it_comes) {
     return {lines_, std::move(request), how};
   }
 
@@ -145,5 +154,7 @@ class http_client {
  private:
   std::shared_ptr<detail::http_lines> lines_;
 };
+
+using http_client = basic_http_client<event_loop>;
 
 }  // namespace felix::inline v1

@@ -33,10 +33,11 @@ namespace detail {
 }
 
 /// The state of one answer while it is read. However it ends, the answer says what it took and what it cost.
-class answer_stream {
+template <class Loop>
+class basic_answer_stream {
  public:
-  answer_stream(openai_server& server, http_request request, std::size_t prompt_bytes,
-                std::shared_ptr<chat_stream::answer> whole)
+  basic_answer_stream(basic_openai_server<Loop>& server, http_request request, std::size_t prompt_bytes,
+                      std::shared_ptr<chat_stream::answer> whole)
       : server_{server},
         exchange_{server.http().open(std::move(request))},
         whole_{std::move(whole)},
@@ -44,20 +45,20 @@ class answer_stream {
         prompt_bytes_{prompt_bytes} {
     whole_->response().finish_reason(finish_reason::other);
   }
-  answer_stream(answer_stream&&) = delete;
-  ~answer_stream() {
+  basic_answer_stream(basic_answer_stream&&) = delete;
+  ~basic_answer_stream() {
     try {  // inside: the handler around a destructor's body would throw again
       settle();
     } catch (...) {  // NOLINT(bugprone-empty-catch): no memory
     }
   }
 
-  static async_generator<chat_delta> deltas(openai_server& server, chat_request request,
+  static async_generator<chat_delta> deltas(basic_openai_server<Loop>& server, chat_request request,
                                             std::shared_ptr<chat_stream::answer> whole) {
     request_counter::counted count{server.requests(), whole};
-    http_request post = server.post(request, openai_server::answer_form::stream);
+    http_request post = server.post(request, basic_openai_server<Loop>::answer_form::stream);
     const std::size_t prompt_bytes = post.body()->size();
-    answer_stream self{server, std::move(post), prompt_bytes, std::move(whole)};
+    basic_answer_stream self{server, std::move(post), prompt_bytes, std::move(whole)};
     try {
       co_await self.begin();
       while (!self.is_done()) {
@@ -86,7 +87,7 @@ class answer_stream {
     const http_head* const head = co_await exchange_.head();
     if (head->is_ok()) {
       note_timing();
-      openai_server::note_rate_limits(*head, whole_->response());
+      basic_openai_server<Loop>::note_rate_limits(*head, whole_->response());
       co_return;
     }
     constexpr std::size_t most_bytes = std::size_t{64} << 10U;
@@ -211,8 +212,8 @@ class answer_stream {
   }
   [[nodiscard]] std::string_view from() const noexcept { return server_.url().origin(); }
 
-  openai_server& server_;
-  http_exchange exchange_;
+  basic_openai_server<Loop>& server_;
+  basic_http_exchange<Loop> exchange_;
   std::shared_ptr<chat_stream::answer> whole_;
   codec::chunk_reader chunks_;
   sse_parser events_;
@@ -224,6 +225,8 @@ class answer_stream {
   bool is_done_ = false;
   bool has_new_content_ = false;
 };
+
+using answer_stream = basic_answer_stream<event_loop>;
 
 }  // namespace detail
 }  // namespace felix::inline v1

@@ -124,17 +124,22 @@ class chunk_reader {
     choice.text += text;
     choice.reasoning += reasoning;
     choice.refusal += refusal;
-    delta.text(std::string{text}).reasoning(std::string{reasoning}).refusal(std::string{refusal});
+    delta.text(std::string{text}).reasoning(std::string{reasoning});
+    if (!refusal.empty()) delta.refusal(std::string{refusal});
     if (calls) {
-      std::size_t position = 0;
-      for (const detail::element call : *calls) read_call(call, position++, choice, delta, data);
+      std::optional<std::size_t> position;  // where a chunk has several
+      if (calls->size() > 1) position = 0;
+      for (const detail::element call : *calls) {
+        read_call(call, position, choice, delta, data);
+        if (position) ++*position;
+      }
     }
     if (delta.empty()) return deltas_.pop_back();
     ++contents_;
   }
 
-  void read_call(const detail::element& sent, std::size_t position, chat_choice& choice, chat_delta& delta,
-                 std::string_view data) {
+  void read_call(const detail::element& sent, std::optional<std::size_t> position, chat_choice& choice,
+                 chat_delta& delta, std::string_view data) {
     constexpr std::size_t most_calls = 256;
     tool_call_delta piece;
     piece.id = detail::string_of(sent, "id");
@@ -144,10 +149,11 @@ class chunk_reader {
     }
     if (const auto index = detail::count_of(sent, "index")) {
       piece.index = static_cast<std::size_t>(*index);
-    } else {  // a new id begins a new call; otherwise the position tells
+    } else {  // a new id begins a new call; else the position tells, and a piece alone belongs to the last one
       const auto& known = choice.tool_calls;
       const bool begins = !piece.id.empty() && (known.empty() || known.back().id != piece.id);
-      piece.index = begins ? known.size() : known.empty() ? position : known.size() - 1;
+      const std::size_t last = known.empty() ? 0 : known.size() - 1;
+      piece.index = begins ? known.size() : position.value_or(last);
     }
     if (piece.index >= most_calls) throw no_answer("more tool calls than any model makes", data);
     if (piece.index >= choice.tool_calls.size()) choice.tool_calls.resize(piece.index + 1);

@@ -82,7 +82,8 @@ class limit_gate {
   [[nodiscard]] inline bool try_enter(std::optional<admission>& into, const chat_request& request,
                                       const scheduler* where);
   /// Throws error (queue_full). For a place alone, without bounds of time and rate, a slot_wait does it, without a frame.
-  inline task<void> enter(std::optional<admission>& into, const chat_request& request, const scheduler* where);
+  template <class Request>  // chat_request; a template for what http_client.hpp says of coroutines
+  task<void> enter(std::optional<admission>& into, const Request& request, const scheduler* where);
 
   /// A wait for a slot, and nothing else: `slot_wait mine{gate, here}; mine.take(into, request, co_await mine.wait(request))`.
   class slot_wait;
@@ -170,7 +171,8 @@ class limit_gate {
     return group_ != nullptr ? group_->try_acquire(priority) : slots_.try_acquire(priority);
   }
   /// The most urgent waits for its tokens first, then for a slot: what a minute allows, it will get.
-  task<void> wait_to_pass(pass& so_far, const chat_request& request) {
+  template <class Request>
+  task<void> wait_to_pass(pass& so_far, const Request& request) {
     if (rate_ && so_far.ticket == 0) {
       const auto turn = co_await rate_->turns.acquire(request.priority());
       const first_of_all counted{*this, request.priority()};
@@ -182,7 +184,8 @@ class limit_gate {
     }
     so_far.permit.emplace(co_await acquire(request.priority()));
   }
-  task<void> bounded(pass& so_far, const chat_request& request) {
+  template <class Request>
+  task<void> bounded(pass& so_far, const Request& request) {
     if (bounds_.max_wait == std::chrono::nanoseconds::max()) co_return co_await wait_to_pass(so_far, request);
     try {
       co_return co_await timeout(bounds_.max_wait, wait_to_pass(so_far, request));
@@ -366,8 +369,8 @@ inline bool limit_gate::try_enter(std::optional<admission>& into, const chat_req
   return true;
 }
 
-inline task<void> limit_gate::enter(std::optional<admission>& into, const chat_request& request,
-                                    const scheduler* where) {
+template <class Request>
+task<void> limit_gate::enter(std::optional<admission>& into, const Request& request, const scheduler* where) {
   const auto asked = co_await this_task::now();
   pass so_far;
   try {

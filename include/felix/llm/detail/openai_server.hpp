@@ -36,10 +36,11 @@ struct openai_options {
 
 namespace detail {
 
-class openai_server {
+template <class Loop>
+class basic_openai_server {
  public:
   /// Throws error (invalid_option) for a base_url that is not one, and a time limit of 0.
-  openai_server(event_loop& loop, openai_options options)
+  basic_openai_server(Loop& loop, openai_options options)
       : url_{options.base_url},
         options_{std::move(options)},
         http_{loop},
@@ -51,8 +52,8 @@ class openai_server {
 
   [[nodiscard]] const base_url& url() const noexcept { return url_; }
   [[nodiscard]] const openai_options& options() const noexcept { return options_; }
-  [[nodiscard]] http_client& http() noexcept { return http_; }
-  [[nodiscard]] const http_client& http() const noexcept { return http_; }
+  [[nodiscard]] basic_http_client<Loop>& http() noexcept { return http_; }
+  [[nodiscard]] const basic_http_client<Loop>& http() const noexcept { return http_; }
   [[nodiscard]] request_counter& requests() noexcept { return requests_; }
   [[nodiscard]] const request_counter& requests() const noexcept { return requests_; }
 
@@ -143,10 +144,12 @@ class openai_server {
   base_url url_;
   openai_options options_;
   request_counter requests_;
-  http_client http_;
+  basic_http_client<Loop> http_;
   http_request chat_;  // the patterns of the requests that are sent all the time
   http_request chat_stream_;
 };
+
+using openai_server = basic_openai_server<event_loop>;
 
 }  // namespace detail
 }  // namespace felix::inline v1
