@@ -31,8 +31,9 @@ class shared_value {
   }
 
   [[nodiscard]] const T& get() const noexcept {
+    if (held_ != nullptr) return held_->value;
     static const T none{};
-    return held_ != nullptr ? held_->value : none;
+    return none;
   }
   /// To change it: from here on nobody shares it. Valid until it is copied.
   [[nodiscard]] T& own() {
