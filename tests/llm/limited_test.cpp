@@ -3,11 +3,13 @@
 
 #include <felix/async/as_result.hpp>
 #include <felix/async/nursery.hpp>
+#include <felix/async/priority_semaphore.hpp>
 #include <felix/async/simulated_loop.hpp>
 #include <felix/async/sleep.hpp>
 #include <felix/async/sync_wait.hpp>
 #include <felix/async/timeout.hpp>
 #include <felix/async/when_all.hpp>
+#include <felix/llm/gradient_limit.hpp>
 #include <felix/llm/scripted_model.hpp>
 #include "support/catch.hpp"
 
@@ -512,4 +514,50 @@ TEST_CASE("limited: bounds of waiting hold for tokens too, and what can never go
   CHECK(llm.usage_stats().slots.waiting_in_all() == 0);
   CHECK(script.requests().size() == 1);
   CHECK_THROWS_AS((felix::model_ref{script} | felix::limit{4}.rate({.requests_per_minute = -1})), felix::error);
+}
+
+namespace {
+
+/// A server with slots: the header of a stream leaves when a slot takes the request, as llama.cpp's does.
+struct slot_server {
+  felix::priority_semaphore slots;
+  bool shows_queue;
+
+  felix::task<felix::chat_response> complete(chat_request request) {
+    co_return co_await felix::collect(stream(std::move(request)));
+  }
+  felix::chat_stream stream(chat_request) {
+    auto whole = std::make_shared<felix::chat_stream::answer>();
+    return {deltas(*this, whole), whole};
+  }
+  static felix::async_generator<felix::chat_delta> deltas(slot_server& self,
+                                                          std::shared_ptr<felix::chat_stream::answer> whole) {
+    const auto sent = co_await felix::this_task::now();
+    const auto slot = co_await self.slots.acquire();
+    felix::chat_timing timing;
+    if (self.shows_queue) timing.queued = co_await felix::this_task::now() - sent;
+    co_await felix::sleep_for(50ms);
+    timing.time_to_first_token = co_await felix::this_task::now() - sent;
+    whole->response().timing(timing).usage({.prompt_tokens = 20, .completion_tokens = 40, .total_tokens = 60});
+    co_yield felix::chat_delta{};
+    co_await felix::sleep_for(800ms);
+  }
+};
+
+}  // namespace
+
+TEST_CASE("limited: an adaptive limit finds the slots of a server, by its queue or by its first tokens",
+          "[llm][limited]") {
+  const bool shows_queue = GENERATE(true, false);
+  felix::simulated_loop loop;
+  slot_server server{felix::priority_semaphore{5}, shows_queue};
+  auto llm = felix::model_ref{server} | felix::limit{felix::gradient_limit{}};
+  std::vector<felix::task<felix::chat_response>> asked;
+  for (int i = 0; i < 400; ++i) asked.push_back(llm.complete(chat_request{}.user("How many slots are there?")));
+  loop.run(felix::when_all(std::move(asked)));
+  CAPTURE(shows_queue);
+  CHECK(llm.status().limit >= 5);
+  CHECK(llm.status().limit <= 6);  // it may be trying one more
+  // 400 answers of 850 ms in 5 slots take 68 s.
+  CHECK(loop.now() - felix::simulated_loop::start < 72s);
 }
