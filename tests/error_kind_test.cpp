@@ -13,7 +13,7 @@ using felix::error_kind;
 using felix::error_kind_of_status;
 
 static_assert(felix::to_string(error_kind::timeout_first_token) == "timeout_first_token");
-static_assert(static_cast<std::size_t>(error_kind::truncated_stream) + 1 == felix::error_kind_count);
+static_assert(static_cast<std::size_t>(error_kind::queue_full) + 1 == felix::error_kind_count);
 
 TEST_CASE("error_kind: each has a name of its own, and what is none has none of theirs", "[core][error_kind]") {
   std::set<std::string_view> names;

@@ -130,6 +130,8 @@ TEST_CASE("api_error: a server that fails may have worked, one that refuses has 
 TEST_CASE("error: the kind, where no more is known than the code, and where it is", "[core][error]") {
   CHECK(felix::error{errc::invalid_option, "x"}.kind() == error_kind::other);
   CHECK(felix::error{errc::io, "x"}.kind() == error_kind::other);
+  CHECK(felix::error{errc::queue_full, "x"}.kind() == error_kind::queue_full);
+  CHECK(felix::error{errc::invalid_argument, "x"}.kind() == error_kind::bad_request);
   CHECK(felix::error{errc::budget_exceeded, "x"}.kind() == error_kind::other);
   CHECK(felix::error{errc::protocol, "x", request_cost::unknown}.kind() == error_kind::protocol_error);
   CHECK(felix::error{errc::bad_status, "x"}.kind() == error_kind::server_error);
@@ -160,7 +162,8 @@ TEST_CASE("error: the kind decides what an attempt may have cost", "[core][error
   for (const auto kind :
        {error_kind::redirect, error_kind::content_filtered, error_kind::context_overflow, error_kind::authentication,
         error_kind::permission, error_kind::quota_exhausted, error_kind::model_loading, error_kind::model_unknown,
-        error_kind::not_found, error_kind::rate_limited, error_kind::bad_request, error_kind::overloaded}) {
+        error_kind::not_found, error_kind::rate_limited, error_kind::bad_request, error_kind::overloaded,
+        error_kind::queue_full}) {
     CAPTURE(to_string(kind));
     CHECK(felix::request_cost_of(kind) == request_cost::none);
   }

@@ -86,10 +86,10 @@ enum class request_cost : unsigned char {
     case errc::transport: return error_kind::transport_reset;
     case errc::bad_status: return error_kind::server_error;
     case errc::protocol: return error_kind::protocol_error;
+    case errc::queue_full: return error_kind::queue_full;
+    case errc::invalid_argument: return error_kind::bad_request;
     case errc::invalid_option:
-    case errc::invalid_argument:
     case errc::deadlock:
-    case errc::queue_full:
     case errc::budget_exceeded:
     case errc::io: break;
   }

@@ -36,10 +36,11 @@ enum class error_kind : unsigned char {
   overloaded,           ///< the server is too busy; this request did not run
   server_error,         ///< the server failed
   protocol_error,       ///< the answer is not what the protocol says, or over a bound
-  truncated_stream      ///< the answer ended before its end
+  truncated_stream,     ///< the answer ended before its end
+  queue_full            ///< as many wait at a limit of ours as may, or this one has waited too long; nothing was sent
 };
 
-inline constexpr std::size_t error_kind_count = 27;
+inline constexpr std::size_t error_kind_count = 28;
 
 /// Its name as it is written here.
 [[nodiscard]] constexpr std::string_view to_string(error_kind kind) noexcept {
@@ -71,6 +72,7 @@ inline constexpr std::size_t error_kind_count = 27;
     case error_kind::server_error: return "server_error";
     case error_kind::protocol_error: return "protocol_error";
     case error_kind::truncated_stream: return "truncated_stream";
+    case error_kind::queue_full: return "queue_full";
   }
   return "unknown";
 }

@@ -60,6 +60,7 @@
 #include <felix/llm/image.hpp>
 #include <felix/llm/json_text.hpp>
 #include <felix/llm/limit_policy.hpp>
+#include <felix/llm/limit_usage.hpp>
 #include <felix/llm/limited.hpp>
 #include <felix/llm/model.hpp>
 #include <felix/llm/openai_model.hpp>
@@ -71,6 +72,7 @@
 #include <felix/llm/retrying.hpp>
 #include <felix/llm/scripted_model.hpp>
 #include <felix/llm/server_info.hpp>
+#include <felix/llm/wait_bounds.hpp>
 #include <felix/net/curl_reactor.hpp>
 #include <felix/net/event_loop.hpp>
 #include <felix/net/http.hpp>

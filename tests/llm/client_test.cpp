@@ -46,7 +46,8 @@ TEST_CASE("client: statistics are one snapshot, and print", "[llm][client]") {
   CHECK(stats.tokens == felix::token_usage{.prompt_tokens = 20, .completion_tokens = 10, .total_tokens = 30});
   CHECK(stats.slots.limit == 4);
   CHECK(stats.slots.in_use == 0);
-  CHECK_THAT(fmt::format("{}", stats), ContainsSubstring("3 requests, 1 failed, 0 retried, 0 in flight, 30 tokens"));
+  CHECK_THAT(fmt::format("{}", stats),
+             ContainsSubstring("3 requests, 1 failed, 0 left, 0 retried, 0 refused, 0 in flight, 30 tokens"));
   CHECK(stats.server.requests == 3);
   CHECK(stats.server.connections.opened == 1);
   CHECK(stats.server.connections.idle == 1);
@@ -317,4 +318,37 @@ TEST_CASE("client: a stream that outlives its client ends with cancelled", "[llm
   CHECK_FALSE(loop.run(read_some(stream, 2)).empty());
   llm.reset();
   CHECK_THROWS_AS(loop.run(read_some(stream, 1'000)), felix::cancelled);
+}
+
+TEST_CASE("client: what did not run costs nothing, whichever way it was asked for", "[llm][client]") {
+  fault_server server{[](const felix::test::request&) { return felix::test::http(401, "{}"); }};
+  felix::event_loop loop;
+  felix::client llm{loop, {.base_url = server.url()}};
+  const auto stream = [&]() -> felix::task<felix::token_usage> {
+    auto refused = llm.stream(chat_request{}.user("x"));
+    CHECK_THROWS_AS(co_await refused.next(), felix::api_error);
+    co_return refused.response().usage();
+  };
+  CHECK(loop.run(stream()).total_tokens == 0);
+  CHECK_THROWS_AS(loop.run(llm.complete(chat_request{}.user("x"))), felix::api_error);
+  const auto stats = llm.usage_stats();
+  CHECK(stats.failed == 2);
+  CHECK(stats.tokens.total_tokens == 0);
+  CHECK(stats.server.tokens.total_tokens == 0);
+}
+
+TEST_CASE("client: a stop is no failure, in statistics and in the log", "[llm][client]") {
+  model_server::server server{{.speed = 1}};
+  felix::event_loop loop;
+  std::vector<std::string> log;
+  felix::client llm{loop, {.base_url = server.url(), .log = [&](const felix::log_line& l) { log.push_back(l.text); }}};
+  felix::stop_source stop;
+  loop.spawn(llm.complete(chat_request{}.user("x")), [](felix::result<felix::chat_response>) {}, stop.get_token());
+  while (server.snapshot().in_flight == 0) loop.poll();
+  stop.request_stop();
+  while (llm.usage_stats().in_flight > 0) loop.poll();
+  CHECK(llm.usage_stats().failed == 0);
+  CHECK(llm.usage_stats().left == 1);
+  REQUIRE(log.size() == 2);
+  CHECK_THAT(log[1], ContainsSubstring("#1 stopped: "));
 }

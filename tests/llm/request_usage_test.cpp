@@ -34,7 +34,7 @@ TEST_CASE("request_usage: each request ends once, answered, failed or left", "[l
     CHECK(usage_of(counter).requests == 0);
     one.answered(answer(7, 4s));
     CHECK(one.is_over());
-    two.failed();
+    two.failed(felix::error{felix::errc::transport, "gone", felix::request_cost::unknown});
     CHECK(usage_of(counter).in_flight == 0);
     const request_counter::counted left{counter};
   }
@@ -56,7 +56,7 @@ TEST_CASE("request_usage: what had come of a stream is counted however it ends",
   { const request_counter::counted left{counter, whole}; }
   {
     request_counter::counted failed{counter, whole};
-    failed.failed();
+    failed.failed(felix::error{felix::errc::transport, "gone", felix::request_cost::unknown});
   }
   const felix::request_usage all = usage_of(counter);
   CHECK(all.requests == 2);
@@ -65,4 +65,20 @@ TEST_CASE("request_usage: what had come of a stream is counted however it ends",
   CHECK(all.tokens.total_tokens == 10);
   CHECK(all.first_tokens.count() == 2);
   CHECK(all.answers.count() == 0);  // neither came to its end
+}
+
+TEST_CASE("request_usage: what did not run costs nothing, and a stop is no failure", "[llm][request_usage]") {
+  request_counter counter;
+  const auto whole = std::make_shared<felix::chat_stream::answer>();
+  whole->response() = answer(5, 4s);
+  request_counter::counted refused{counter, whole}, stopped{counter, whole}, broken{counter};
+  refused.failed(felix::error{felix::errc::transport, "nobody there", felix::request_cost::none});
+  CHECK(usage_of(counter).tokens.total_tokens == 0);
+  stopped.failed(felix::cancelled{"waiting", felix::request_cost::unknown});
+  CHECK(usage_of(counter).tokens.total_tokens == 5);
+  broken.failed(felix::stream_interrupted{felix::error{felix::errc::transport, "gone"}, answer(3, 1s)});
+  const felix::request_usage all = usage_of(counter);
+  CHECK(all.tokens.total_tokens == 8);  // of whoever collected a stream
+  CHECK(all.failed == 2);
+  CHECK(all.left == 1);
 }

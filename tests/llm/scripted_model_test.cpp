@@ -153,3 +153,34 @@ TEST_CASE("scripted_model: who leaves a stream early pays for what came", "[llm]
   CHECK(model.in_flight() == 0);
   CHECK(model.usage().completion_tokens == 1);
 }
+
+TEST_CASE("scripted_model: a rule for so many requests, and what comes then", "[llm][scripted]") {
+  felix::simulated_loop loop;
+  felix::scripted_model model{loop};
+  model.on("x").fail(felix::error{felix::errc::transport, "gone"}).times(2);
+  model.on("x").reply("at last");
+  for (int i = 0; i < 2; ++i) CHECK_THROWS_WITH(loop.run(model.complete(chat_request{}.user("x"))), "gone");
+  CHECK(loop.run(model.complete(chat_request{}.user("x"))).text() == "at last");
+  CHECK(loop.run(model.complete(chat_request{}.user("x"))).text() == "at last");
+}
+
+TEST_CASE("scripted_model: answers with all that an answer may have, whole and streamed", "[llm][scripted]") {
+  felix::simulated_loop loop;
+  felix::scripted_model model{loop};
+  felix::chat_response calls{"Let me look."};
+  calls.choice(0).reasoning = "a tool knows";
+  calls.choice(0).tool_calls.push_back({"c1", "weather", "{}"});
+  calls.finish_reason(felix::finish_reason::tool_calls);
+  calls.usage({.prompt_tokens = 7, .completion_tokens = 9, .total_tokens = 16, .reasoning_tokens = 4});
+  model.on("").answer(calls);
+  const auto whole = loop.run(model.complete(chat_request{}.user("x")));
+  CHECK(whole.tool_calls() == calls.tool_calls());
+  CHECK(whole.usage() == calls.usage());
+  const auto streamed = loop.run(read(loop, model.stream(chat_request{}.user("x"))));
+  CHECK(streamed.whole.text() == "Let me look.");
+  CHECK(streamed.whole.reasoning() == "a tool knows");
+  CHECK(streamed.whole.tool_calls() == calls.tool_calls());
+  CHECK(streamed.whole.finish_reason() == felix::finish_reason::tool_calls);
+  CHECK(streamed.whole.usage() == calls.usage());
+  CHECK(streamed.pieces == std::vector<std::string>{"", "Let ", "me l", "ook."});
+}

@@ -97,6 +97,7 @@ run_list() {
       header:*) header=$(sed 's/^header: *//' <<<"$line") ;;
       test:*)
         one=$(sed 's/^test: *//' <<<"$line")
+        [[ $one == *' '* ]] || broken "$list: \"$one\" does not say which of its tests; use for example [$(basename "$name")]"
         if [[ -n $why ]]; then own+=("$one"); else tests+=("$one"); fi
         ;;
       with:*) environment+=("$(sed 's/^with: *//' <<<"$line")") ;;

@@ -106,3 +106,12 @@ TEST_CASE("io_thread: HTTP from plain threads, by future and by sync_wait", "[ne
   CHECK(io.spawn(http.send(felix::http_request{server.url()})).get().body == "ok");
   CHECK(felix::sync_wait(http.send(felix::http_request{server.url()})).body == "ok");
 }
+
+TEST_CASE("io_thread: what other threads await goes on after shut_down", "[net][io_thread]") {
+  felix::test::fault_server server{[](const felix::test::request&) { return felix::test::http(200, "{}"); }};
+  felix::io_thread io;
+  felix::http_client http{io};
+  CHECK(felix::sync_wait(http.send(felix::http_request{server.url()})).status() == 200);
+  io.shut_down();
+  CHECK(felix::sync_wait(http.send(felix::http_request{server.url()})).status() == 200);
+}

@@ -29,8 +29,12 @@ class curl_transfer final : private easy_owner, public detail::curl_multi::trans
     curl_easy_setopt(easy(), CURLOPT_WRITEFUNCTION, &on_body);
     curl_easy_setopt(easy(), CURLOPT_WRITEDATA, &body);
     curl_easy_setopt(easy(), CURLOPT_OPENSOCKETFUNCTION, &on_socket);
-    curl_easy_setopt(easy(), CURLOPT_OPENSOCKETDATA, &socket);
+    curl_easy_setopt(easy(), CURLOPT_OPENSOCKETDATA, this);
     reactor.prepare(easy());
+    sockets_ = std::make_shared<detail::socket_count>(reactor.on_closing());
+    curl_easy_setopt(easy(), CURLOPT_CLOSESOCKETFUNCTION, &detail::socket_count::close_socket);
+    curl_easy_setopt(easy(), CURLOPT_CLOSESOCKETDATA, sockets_.get());
+    reactor.keep(sockets_);  // connections outlive their request
   }
   void set(CURLoption option, long value) { curl_easy_setopt(easy(), option, value); }
   [[nodiscard]] long opened_connections() const {
@@ -47,13 +51,16 @@ class curl_transfer final : private easy_owner, public detail::curl_multi::trans
  private:
   void finished(CURLcode how) override { outcome = how; }
   void orphaned() noexcept override { ++orphaned_count; }
-  static curl_socket_t on_socket(void* to, curlsocktype, curl_sockaddr* address) {
-    return *static_cast<int*>(to) = ::socket(address->family, address->socktype, address->protocol);
+  static curl_socket_t on_socket(void* to, curlsocktype kind, curl_sockaddr* address) {
+    auto& self = *static_cast<curl_transfer*>(to);
+    return self.socket = detail::socket_count::open_socket(self.sockets_.get(), kind, address);
   }
   static std::size_t on_body(char* bytes, std::size_t, std::size_t count, void* to) {
     static_cast<std::string*>(to)->append(bytes, count);
     return count;
   }
+
+  std::shared_ptr<detail::socket_count> sockets_;
 };
 
 }  // namespace felix::test

@@ -216,8 +216,9 @@ class basic_client {
                         in_ms(answer.timing().waited), to_string(answer.finish_reason()))});
     }
     void failed(const error& failure) {
-      detail::request_counter::counted::failed();
-      if (log_) log_({fmt::format("#{} failed: {}", number_, failure.what())});
+      detail::request_counter::counted::failed(failure);
+      const bool stopped = failure.kind() == error_kind::cancelled;
+      if (log_) log_({fmt::format("#{} {}: {}", number_, stopped ? "stopped" : "failed", failure.what())});
     }
 
    private:

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <felix/async/priority_semaphore.hpp>
+#include <felix/llm/limit_usage.hpp>
 #include <felix/llm/openai_model.hpp>
 #include <felix/llm/rate_limit.hpp>
 #include <felix/llm/request_usage.hpp>
@@ -55,10 +56,12 @@ struct fmt::formatter<felix::client_usage> {
     const auto seconds = [](std::chrono::nanoseconds d) { return std::chrono::duration<double>(d).count(); };
     auto out = fmt::format_to(
         context.out(),
-        "{} requests, {} failed, {} retried, {} in flight, {} tokens ({} prompt, {} answer); {} of {} {}slots in use, "
-        "{} waiting; {} connections ({} idle, {} opened); mean wait {:.2f} s, mean answer {:.2f} s",
-        usage.requests, usage.failed, usage.retries.retries, usage.in_flight, usage.tokens.total_tokens,
-        usage.tokens.prompt_tokens, usage.tokens.completion_tokens, usage.slots.in_use, usage.slots.limit,
+        "{} requests, {} failed, {} left, {} retried, {} refused, {} in flight, {} tokens ({} prompt, {} answer{}); "
+        "{} of {} {}slots in use, {} waiting; {} connections ({} idle, {} opened); mean wait {:.2f} s, mean answer "
+        "{:.2f} s",
+        usage.requests, usage.failed, usage.left, usage.retries.retries, usage.refused, usage.in_flight,
+        usage.tokens.total_tokens, usage.tokens.prompt_tokens, usage.tokens.completion_tokens,
+        usage.tokens.estimated ? ", in part estimated" : "", usage.slots.in_use, usage.slots.limit,
         usage.shares_slots ? "shared " : "", usage.slots.waiting_in_all(),
         usage.server.connections.in_use + usage.server.connections.idle, usage.server.connections.idle,
         usage.server.connections.opened, seconds(usage.waits.mean()), seconds(usage.answers.mean()));
@@ -66,5 +69,50 @@ struct fmt::formatter<felix::client_usage> {
     if (usage.first_tokens.count() != 0) out = fmt::format_to(out, "\n  first token: {}", usage.first_tokens);
     if (usage.answers.count() != 0) out = fmt::format_to(out, "\n  answers:     {}", usage.answers);
     return out;
+  }
+};
+
+/// `fmt::print("{}\n", stack.usage_stats())` of a retry layer: one line.
+template <>
+struct fmt::formatter<felix::retry_usage> {
+  constexpr auto parse(fmt::format_parse_context& context) { return context.begin(); }
+
+  template <class Context>
+  auto format(const felix::retry_usage& usage, Context& context) const {
+    return fmt::format_to(context.out(), "{} requests, {} retried, {} given up; waited {:.2f} s, budget {:.1f}",
+                          usage.requests, usage.retries, usage.given_up,
+                          std::chrono::duration<double>(usage.waited).count(), usage.budget);
+  }
+};
+
+/// Of a limit: one line.
+template <>
+struct fmt::formatter<felix::limit_usage> {
+  constexpr auto parse(fmt::format_parse_context& context) { return context.begin(); }
+
+  template <class Context>
+  auto format(const felix::limit_usage& usage, Context& context) const {
+    const auto& waiting = usage.slots.waiting;
+    return fmt::format_to(context.out(),
+                          "{} admitted, {} refused; {} of {} slots in use, waiting {} urgent, {} high, {} normal, {} "
+                          "low; waits: {}",
+                          usage.admitted, usage.refused, usage.slots.in_use, usage.slots.limit, waiting[3], waiting[2],
+                          waiting[1], waiting[0], usage.waits);
+  }
+};
+
+/// Of a server: one line.
+template <>
+struct fmt::formatter<felix::server_usage> {
+  constexpr auto parse(fmt::format_parse_context& context) { return context.begin(); }
+
+  template <class Context>
+  auto format(const felix::server_usage& usage, Context& context) const {
+    return fmt::format_to(
+        context.out(),
+        "{} requests, {} failed, {} left, {} in flight, {} tokens; {} connections in use, {} idle, {} "
+        "opened; answers: {}",
+        usage.requests, usage.failed, usage.left, usage.in_flight, usage.tokens.total_tokens, usage.connections.in_use,
+        usage.connections.idle, usage.connections.opened, usage.answers);
   }
 };

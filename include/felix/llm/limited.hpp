@@ -12,8 +12,10 @@
 #include <felix/llm/chat_stream.hpp>
 #include <felix/llm/detail/limit_gate.hpp>
 #include <felix/llm/limit_policy.hpp>
+#include <felix/llm/limit_usage.hpp>
 #include <felix/llm/model.hpp>
 #include <felix/llm/rate_limit.hpp>
+#include <felix/llm/wait_bounds.hpp>
 
 #include <concepts>
 #include <cstddef>

@@ -197,8 +197,8 @@ class basic_openai_model {
       chat_response answer = finish(exchange);
       count.answered(answer);
       co_return answer;
-    } catch (const error&) {
-      count.failed();
+    } catch (const error& failure) {
+      count.failed(failure);
       throw;
     }
   }

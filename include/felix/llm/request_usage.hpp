@@ -2,6 +2,7 @@
 // llm: what has become of requests, counted.
 #pragma once
 
+#include <felix/error.hpp>
 #include <felix/llm/chat_response.hpp>
 #include <felix/llm/chat_stream.hpp>
 #include <felix/telemetry/histogram.hpp>
@@ -17,8 +18,8 @@ namespace felix::inline v1 {
 /// Chat requests at one moment.
 struct request_usage {
   std::uint64_t requests = 0;   ///< ended, well or not
-  std::uint64_t failed = 0;     ///< of these, ended with an exception
-  std::uint64_t left = 0;       ///< of these, streams that were left before their end
+  std::uint64_t failed = 0;     ///< of these, ended with an exception that is no stop
+  std::uint64_t left = 0;       ///< of these, were stopped, or left before the end of their stream
   std::uint64_t in_flight = 0;  ///< begun and not ended
   token_usage tokens = {};      ///< of all that ended, as far as the server has said it, or an estimate
   histogram first_tokens = {};  ///< from sending to the first content, of the streams
@@ -58,7 +59,12 @@ class request_counter::counted {
   }
 
   void answered(const chat_response& answer) { over(nullptr, &answer); }
-  void failed() { over(&request_usage::failed, so_far()); }
+  void failed(const error& failure) {
+    const auto how = failure.kind() == error_kind::cancelled ? &request_usage::left : &request_usage::failed;
+    if (const auto* const broken = dynamic_cast<const stream_interrupted*>(&failure))
+      return over(how, &broken->so_far());
+    over(how, failure.cost() == request_cost::none ? nullptr : so_far());
+  }
   [[nodiscard]] bool is_over() const noexcept { return is_over_; }
 
  private:

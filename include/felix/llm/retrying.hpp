@@ -2,6 +2,7 @@
 // llm: another attempt, when it may help.
 #pragma once
 
+#include <felix/async/as_result.hpp>
 #include <felix/async/async_generator.hpp>
 #include <felix/async/sleep.hpp>
 #include <felix/async/task.hpp>
@@ -20,6 +21,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <string>
 #include <utility>
 
 namespace felix::inline v1 {
@@ -166,7 +168,14 @@ class retrying {
     const retry_decision next = decide(request, failure, so_far, now);
     if (!next) std::rethrow_exception(failure);
     if (next.why == retry_reason::model_loading) so_far.loading_waited += next.after;
-    if (next.after.count() > 0) co_await sleep_for(next.after);
+    if (next.after.count() <= 0) co_return;
+    const auto slept = co_await as_result(sleep_for(next.after));
+    if (!slept) stopped_between(failure);
+  }
+  [[noreturn]] static void stopped_between(const std::exception_ptr& failure) try {
+    std::rethrow_exception(failure);
+  } catch (const error& last) {
+    throw cancelled{std::string{"waiting to ask again after: "} + last.what(), last.cost()};
   }
   retry_decision decide(const chat_request& request, const std::exception_ptr& failure, retry_progress& so_far,
                         std::chrono::steady_clock::time_point now) try {

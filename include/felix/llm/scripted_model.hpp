@@ -31,7 +31,7 @@ namespace felix::inline v1 {
 /// Answers by rules: the first whose words occur in a message of the request; without a match, with "ok".
 ///     felix::scripted_model model{loop};
 ///     model.on("story").reply("Once upon a time").after(1h);
-///     model.on("bomb").fail(felix::error{felix::errc::transport, "gone"});
+///     model.on("bomb").fail(felix::error{felix::errc::transport, "gone"}).times(2);   // then what the next rule says
 ///     model.on("novel").reply(novel).after(60s).first_token_after(2s);   // streamed, the rest evenly in between
 /// max_tokens is honoured and usage is counted by one rule: a token is four bytes begun, and each message costs 4 more.
 /// A stream gives a token a delta (a character is never cut), and breaks off with what came before.
@@ -42,12 +42,20 @@ class scripted_model {
   class rule {
    public:
     explicit rule(std::string words) : words_{std::move(words)} {}
-    rule& reply(std::string text) {
-      return compute([text = std::move(text)](const chat_request&) { return text; });
+    rule& reply(std::string text) { return answer(chat_response{std::move(text)}); }
+    /// With tool calls, reasoning, a finish_reason, usage of its own.
+    rule& answer(chat_response whole) {
+      answer_ = [whole = std::move(whole)](const chat_request&) { return whole; };
+      return *this;
     }
-    /// The answer as a function of the request.
-    rule& compute(std::function<std::string(const chat_request&)> answer) {
-      answer_ = std::move(answer);
+    /// The answer's text as a function of the request.
+    rule& compute(std::function<std::string(const chat_request&)> text) {
+      answer_ = [text = std::move(text)](const chat_request& request) { return chat_response{text(request)}; };
+      return *this;
+    }
+    /// Only for the next so many requests that it matches; then the rules behind it are asked.
+    rule& times(int requests) {
+      times_ = requests;
       return *this;
     }
     /// After the whole delay, instead of an answer.
@@ -80,7 +88,8 @@ class scripted_model {
    private:
     friend class scripted_model;
     std::string words_;
-    std::function<std::string(const chat_request&)> answer_;
+    std::function<chat_response(const chat_request&)> answer_;
+    std::optional<int> times_;
     std::function<std::chrono::nanoseconds(const chat_response&)> delay_;
     std::optional<std::chrono::nanoseconds> first_delay_;
     std::exception_ptr failure_;
@@ -146,11 +155,14 @@ class scripted_model {
     const chat_response answer = answer_of(matched, request);
     stream_progress so_far{usage_, *loop_, answer, whole->response()};
     const bool fails = matched != nullptr && matched->failure_;
-    const token_count tokens = answer.usage().completion_tokens;
+    const token_count tokens = tokens_of(answer.text());
     const auto last = delay_of(matched, answer);
     const auto first =
         std::min(last, matched != nullptr && matched->first_delay_ ? *matched->first_delay_
                                                                    : last / std::max<token_count>(tokens, 1));
+    chat_delta rest = as_delta(answer.choices().front(), 0);  // what is no text comes first, as a whole
+    rest.text({});
+    if (!rest.empty()) co_yield std::move(rest);
     for (token_count i = 0; i < (fails ? std::min(tokens, matched->fails_after_) : tokens); ++i) {
       const auto at = first + (tokens > 1 ? (last - first) * i / (tokens - 1) : last - first);
       co_await wait_until(so_far.begun + at);
@@ -169,7 +181,8 @@ class scripted_model {
 
     stream_progress(token_usage& server, scheduler& loop, const chat_response& answer, chat_response& given)
         : begun{loop.now()}, server_{server}, loop_{loop}, answer_{answer}, given_{given} {
-      given_.finish_reason(finish_reason::other).model(answer.model());
+      given_.choice(0) = answer.choices().front();  // but for the text
+      given_.text({}).finish_reason(finish_reason::other).model(answer.model());
       token_usage usage{.prompt_tokens = answer.usage().prompt_tokens, .estimated = true};
       usage.total_tokens = usage.prompt_tokens;
       given_.usage(usage);
@@ -207,12 +220,7 @@ class scripted_model {
         throw stream_interrupted{cause, given_};
       }
     }
-    void complete() {
-      given_.finish_reason(answer_.finish_reason());
-      token_usage usage = given_.usage();
-      usage.estimated = false;
-      given_.usage(usage);
-    }
+    void complete() { given_.finish_reason(answer_.finish_reason()).usage(answer_.usage()); }
 
    private:
     token_usage& server_;
@@ -225,26 +233,31 @@ class scripted_model {
   static std::chrono::nanoseconds delay_of(const rule* matched, const chat_response& answer) {
     return matched != nullptr && matched->delay_ ? matched->delay_(answer) : std::chrono::nanoseconds{0};
   }
-  const rule* match(const chat_request& request) const {
-    for (const rule& candidate : rules_) {
+  const rule* match(const chat_request& request) {
+    for (rule& candidate : rules_) {
+      if (candidate.times_ == 0) continue;
       for (const auto& message : request.messages()) {
-        if (message.content.find(candidate.words_) != std::string::npos) return &candidate;
+        if (message.content.find(candidate.words_) == std::string::npos) continue;
+        if (candidate.times_) --*candidate.times_;
+        return &candidate;
       }
     }
     return nullptr;
   }
 
   static chat_response answer_of(const rule* matched, const chat_request& request) {
-    chat_response answer{matched != nullptr && matched->answer_ ? matched->answer_(request) : "ok"};
+    chat_response answer = matched != nullptr && matched->answer_ ? matched->answer_(request) : chat_response{"ok"};
     if (request.max_tokens() && tokens_of(answer.text()) > *request.max_tokens()) {
       answer.text(answer.text().substr(0, static_cast<std::size_t>(4 * *request.max_tokens())));
       answer.finish_reason(finish_reason::length);
     }
+    if (answer.model().empty()) answer.model("scripted");
+    if (answer.usage().total_tokens > 0) return answer;
     token_usage usage;
     for (const auto& message : request.messages()) usage.prompt_tokens += 4 + tokens_of(message.content);
     usage.completion_tokens = tokens_of(answer.text());
     usage.total_tokens = usage.prompt_tokens + usage.completion_tokens;
-    answer.usage(usage).model("scripted");
+    answer.usage(usage);
     return answer;
   }
   static token_count tokens_of(const std::string& text) noexcept {

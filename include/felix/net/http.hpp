@@ -280,7 +280,7 @@ struct http_timing {
 struct http_usage {
   std::size_t in_use = 0;    ///< requests that are on the wire, or about to be
   std::size_t idle = 0;      ///< open, and waiting to be used again
-  std::uint64_t opened = 0;  ///< so far
+  std::uint64_t opened = 0;  ///< so far, attempts too: a host with two addresses may be tried at both
 };
 
 /// A whole answer, whatever its status.

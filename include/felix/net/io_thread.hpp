@@ -11,6 +11,7 @@
 #include <felix/net/event_loop.hpp>
 #include <felix/result.hpp>
 
+#include <atomic>
 #include <exception>
 #include <future>
 #include <memory>
@@ -33,7 +34,11 @@ class io_thread {
  public:
   io_thread() : thread_{[this] { run(); }} {}
   io_thread(io_thread&&) = delete;
-  ~io_thread() { shut_down(); }
+  ~io_thread() {
+    shut_down();
+    over_.set();
+    thread_.join();
+  }
 
   /// Starts `work` on the loop, soon. The future has its value or its exception: error (cancelled) after shut_down().
   /// A future that is dropped does not wait, and the work goes on.
@@ -51,8 +56,8 @@ class io_thread {
     return outcome;
   }
 
-  /// Asks everything that was spawned to stop, waits until it has ended, and ends the thread. What is spawned afterwards
-  /// ends with `cancelled`. A second call does nothing.
+  /// Asks everything that was spawned to stop, and waits until it has ended. What is spawned afterwards ends with
+  /// `cancelled`; what other threads await of a client that was built on it goes on. A second call does nothing.
   /// Throws deadlock_error on the thread itself, which would wait for its own end.
   void shut_down() {
     if (std::this_thread::get_id() == thread_.get_id())
@@ -62,8 +67,7 @@ class io_thread {
       ended_ = true;
     }
     end_.set();
-    std::scoped_lock joining{join_mutex_};
-    if (thread_.joinable()) thread_.join();
+    is_down_.wait(false, std::memory_order_acquire);
   }
 
   /// To build on: `felix::client llm{io};`, `co_await io.loop().schedule()`. Its run() and poll() are the thread's alone.
@@ -106,14 +110,19 @@ class io_thread {
     loop_.run(until(end_));
     loop_.poll();  // what was posted before the end, even if the loop had not begun yet, is started and then stopped
     loop_.shut_down();
+    // release pairs with the acquire in shut_down(): what the tasks did is done.
+    is_down_.store(true, std::memory_order_release);
+    is_down_.notify_all();
+    loop_.run(until(over_));
   }
   static task<void> until(event& end) { co_await end; }
 
   event_loop loop_;
   event end_;
+  event over_;
+  std::atomic<bool> is_down_{false};
   std::mutex mutex_;  // guards ended_: nothing is posted once it is set
   bool ended_ = false;
-  std::mutex join_mutex_;
   std::thread thread_;  // last: it uses all the others
 };
 

@@ -23,6 +23,7 @@ struct bare : felix::detail::curl_multi {
   bare() = default;
   ~bare() { clean_up(); }
   void prepare(CURL*) noexcept {}
+  static felix::detail::socket_count::closing on_closing() noexcept { return {}; }
   void poll() {
     int running = 0;
     curl_multi_perform(multi(), &running);

@@ -42,3 +42,17 @@ TEST_CASE("socket_count: connections outlive their client, and the next client b
     CHECK(http->usage_stats().opened == (i == 0 ? 1 : 0));  // the reactor has kept the first one's
   }
 }
+
+TEST_CASE("socket_count: a connection that was closed is not idle", "[net][socket_count]") {
+  felix::test::fault_server server{
+      [](const felix::test::request&) { return felix::test::http(200, "{}", {{"Connection", "close"}}); }};
+  felix::event_loop loop;
+  felix::http_client http{loop};
+  for (int i = 0; i < 3; ++i) loop.run(http.send(felix::http_request{server.url()}));
+  CHECK(http.usage_stats().opened == 3);
+  CHECK(http.usage_stats().idle == 0);
+  CHECK_THROWS_AS(loop.run(http.send(felix::http_request{felix::test::unused_port_url()})), felix::transport_error);
+  CHECK(http.usage_stats().opened == 4);
+  CHECK(http.usage_stats().idle == 0);
+  CHECK(http.usage_stats().in_use == 0);
+}

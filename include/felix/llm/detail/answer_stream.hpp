@@ -75,8 +75,9 @@ class basic_answer_stream {
       self.settle();
       count.answered(self.whole_->response());
     } catch (const error& failure) {
+      self.did_not_run_ = failure.cost() == request_cost::none;
       self.settle();
-      count.failed();
+      count.failed(failure);
       if (self.chunks_.contents() == 0 || failure.kind() == error_kind::cancelled) throw;
       throw stream_interrupted{failure, self.whole_->response()};
     }
@@ -179,6 +180,7 @@ class basic_answer_stream {
   void settle() {
     chat_response& answer = whole_->response();
     note_timing();
+    if (did_not_run_) return;
     token_usage usage = chunks_.usage().value_or(token_usage{.estimated = true});
     if (usage.estimated) estimate(usage);
     answer.usage(usage);
@@ -221,6 +223,7 @@ class basic_answer_stream {
   std::size_t prompt_bytes_;
   std::chrono::nanoseconds first_token_{0};
   form form_ = form::unknown;
+  bool did_not_run_ = false;
   bool has_event_ = false;
   bool is_done_ = false;
   bool has_new_content_ = false;

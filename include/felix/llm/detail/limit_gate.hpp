@@ -11,7 +11,9 @@
 #include <felix/llm/chat_request.hpp>
 #include <felix/llm/chat_response.hpp>
 #include <felix/llm/limit_policy.hpp>
+#include <felix/llm/limit_usage.hpp>
 #include <felix/llm/rate_limit.hpp>
+#include <felix/llm/wait_bounds.hpp>
 #include <felix/telemetry/histogram.hpp>
 #include <felix/usage.hpp>
 
@@ -28,24 +30,6 @@
 #include <utility>
 
 namespace felix::inline v1 {
-
-/// Who may wait for a slot, and for how long. By default everyone does, as long as it takes.
-struct wait_bounds {
-  static constexpr std::size_t no_bound = std::numeric_limits<std::size_t>::max();
-  /// The most requests that wait at once; the next one is refused with `queue_full`. 0: nobody waits.
-  std::size_t max_waiting = no_bound;
-  /// The longest that one waits before it is refused with `queue_full`.
-  std::chrono::nanoseconds max_wait = std::chrono::nanoseconds::max();
-};
-
-/// What a limit has done, for those that use it through one model.
-struct limit_usage {
-  limit_status slots = {};      ///< when shared, of all who share the limit, or its group
-  std::uint64_t admitted = 0;   ///< got a slot
-  std::uint64_t refused = 0;    ///< found the queue full, or waited too long
-  histogram waits = {};         ///< of those admitted; at once counts as 0
-  rate_limit_status rate = {};  ///< requests and tokens per minute; infinite: not limited
-};
 
 namespace detail {
 
@@ -122,9 +106,9 @@ class limit_gate {
       std::scoped_lock lock{in_.mutex_};
       if (in_.waiting_ >= in_.bounds_.max_waiting) {
         ++in_.usage_.refused;
-        throw error{errc::queue_full, "limit: all slots are in use and " + std::to_string(in_.waiting_) +
-                                          " requests wait already, as many as may; ask again later, or raise "
-                                          "max_waiting"};
+        throw error{errc::queue_full, "limit: " + std::to_string(in_.waiting_) + " requests wait already for " +
+                                          (in_.rate_ ? "a slot, or for what a minute allows" : "a slot") +
+                                          ", as many as may; ask again later, or raise max_waiting"};
       }
       ++in_.waiting_;
     }
@@ -193,10 +177,12 @@ class limit_gate {
       std::scoped_lock lock{mutex_};
       ++usage_.refused;
     }
+    const bool by_minute = rate_ && so_far.ticket == 0;
     throw error{errc::queue_full,
-                "limit: no slot was free within " +
+                std::string{"limit: "} +
+                    (by_minute ? "requests and tokens per minute let it wait longer than " : "no slot was free within ") +
                     std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(bounds_.max_wait).count()) +
-                    " ms; ask again later, or raise max_wait"};
+                    " ms; ask again later, or raise " + (by_minute ? "the rate or max_wait" : "max_wait")};
   }
   priority_semaphore::awaiter acquire(request_priority priority) noexcept {
     return group_ != nullptr ? group_->acquire(priority) : slots_.acquire(priority);

@@ -57,9 +57,9 @@ class epoll_reactor : public curl_multi {
     // Only of such sockets are we told when libcurl closes them: those of its resolver are never left registered.
     curl_easy_setopt(easy, CURLOPT_SOCKOPTFUNCTION, &on_open);
     curl_easy_setopt(easy, CURLOPT_SOCKOPTDATA, this);
-    curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, &on_close);
-    curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, this);
   }
+  /// What runs here closes its sockets by socket_count::close_socket, which tells us by this.
+  [[nodiscard]] socket_count::closing on_closing() noexcept { return {&on_close, this}; }
 
   void wait(std::optional<std::chrono::nanoseconds> at_most) {
     if (due_) {
@@ -145,13 +145,12 @@ class epoll_reactor : public curl_multi {
     self.at(socket) = {.may_stay = true};
     return CURL_SOCKOPT_OK;
   }
-  static int on_close(void* reactor, curl_socket_t socket) noexcept {
+  static void on_close(void* reactor, curl_socket_t socket) noexcept {
     auto& self = *static_cast<epoll_reactor*>(reactor);
     if (self.has_room_for(socket)) {
       self.apply(socket, self.at(socket), 0);  // close() would not do it while a child process has the socket too
       self.at(socket) = {};
     }
-    return ::close(socket);
   }
 
   bool apply(int socket, watched& known, std::uint32_t events) noexcept {

@@ -47,8 +47,10 @@ enum class http_failure : unsigned char {
     throw timed_out{to + " could not be connected to within " + std::to_string(request.timeouts().connect.count()) +
                         " ms; is the server overloaded? Raise timeouts.connect if it needs longer",
                     error_kind::timeout_connect};
-  std::string message = "no answer from " + to + ": " + curl_easy_strerror(outcome);
+  std::string message =
+      (any_byte ? "the answer of " + to + " broke off: " : "no answer from " + to + ": ") + curl_easy_strerror(outcome);
   if (*detail != '\0') message += std::string{" ("} + detail + ")";
+  if (any_byte) message += "; ask again";
   if (outcome == CURLE_COULDNT_CONNECT) {
     message += easy.get_info<long>(CURLINFO_OS_ERRNO) != 0  // 0: it was not the network that refused
                    ? "; is a server listening there?"

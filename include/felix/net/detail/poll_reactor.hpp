@@ -23,6 +23,7 @@ class poll_reactor : public curl_multi {
 
   /// Once for each handle that is to run here, by any thread.
   void prepare(CURL*) noexcept {}
+  [[nodiscard]] static socket_count::closing on_closing() noexcept { return {}; }
 
   void wait(std::optional<std::chrono::nanoseconds> at_most) {
     curl_waitfd woken{};

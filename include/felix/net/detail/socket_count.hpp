@@ -19,7 +19,13 @@ namespace detail {
 /// Threads: counted on the loop's thread, read on any.
 class socket_count {
  public:
+  /// Whom to tell before a socket is closed.
+  struct closing {
+    void (*tell)(void* whom, curl_socket_t socket) noexcept = nullptr;
+    void* whom = nullptr;
+  };
   socket_count() = default;
+  explicit socket_count(closing told) noexcept : told_{told} {}
   socket_count(socket_count&&) = delete;
 
   [[nodiscard]] std::uint64_t opened() const noexcept { return opened_.load(std::memory_order_relaxed); }
@@ -41,11 +47,14 @@ class socket_count {
     return made;
   }
   static int close_socket(void* self, curl_socket_t socket) noexcept {
-    static_cast<socket_count*>(self)->closed_.fetch_add(1, std::memory_order_release);
+    auto& count = *static_cast<socket_count*>(self);
+    count.closed_.fetch_add(1, std::memory_order_release);
+    if (count.told_.tell != nullptr) count.told_.tell(count.told_.whom, socket);
     return close(socket);
   }
 
  private:
+  const closing told_;
   std::atomic<std::uint64_t> opened_{0};
   std::atomic<std::uint64_t> closed_{0};
 };
