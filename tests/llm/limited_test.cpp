@@ -476,14 +476,14 @@ TEST_CASE("limited: where tokens are short the most urgent has the next turn, an
     for (const char* const name : {"first", "second", "third"}) n.spawn(llm.complete(chat_request{}.user(name)));
     n.spawn(llm.complete(chat_request{}.user("urgent").priority(request_priority::urgent)));
     const auto waiting = llm.usage_stats().slots.waiting;
-    CHECK(waiting == std::array<std::size_t, 4>{0, 2, 0, 1});  // "second" has the turn
+    CHECK(waiting == std::array<std::size_t, 4>{0, 2, 0, 1});
     static_cast<void>(co_await felix::as_result(felix::timeout(1s, llm.complete(chat_request{}.user("gone")))));
     CHECK(llm.usage_stats().slots.waiting == waiting);
   };
   loop.run(felix::with_nursery(body));
   std::vector<std::string> order;
   for (const auto& request : script.requests()) order.push_back(request.messages()[0].content);
-  CHECK(order == std::vector<std::string>{"first", "second", "urgent", "third"});
+  CHECK(order == std::vector<std::string>{"first", "urgent", "second", "third"});
   CHECK(loop.now() == felix::simulated_loop::start + 30s);
   CHECK(llm.usage_stats().rate.unanswered == 0);
 }
@@ -560,4 +560,35 @@ TEST_CASE("limited: an adaptive limit finds the slots of a server, by its queue 
   CHECK(llm.status().limit <= 6);  // it may be trying one more
   // 400 answers of 850 ms in 5 slots take 68 s.
   CHECK(loop.now() - felix::simulated_loop::start < 72s);
+}
+
+TEST_CASE("limited: who waits for a slot takes nothing of the minute", "[llm][limited]") {
+  felix::simulated_loop loop;
+  felix::scripted_model script{loop};
+  script.on("slow").reply("ok").after(120s);
+  auto llm = felix::model_ref{script} | felix::limit{1}.rate({.requests_per_minute = 60});
+  std::vector<felix::task<felix::chat_response>> asked;
+  asked.push_back(llm.complete(chat_request{}.user("slow")));
+  for (int i = 0; i < 5; ++i) asked.push_back(llm.complete(chat_request{}.user("quick")));
+  const auto seconds = loop.run(finish_times(loop, std::move(asked)));
+  CHECK(seconds == std::vector<int>{120, 120, 121, 122, 123, 124});  // not all five at once
+}
+
+TEST_CASE("limited: a large request that waits for its tokens stands back for an urgent one", "[llm][limited]") {
+  felix::simulated_loop loop;
+  felix::scripted_model script{loop};
+  auto llm = felix::model_ref{script} | felix::limit{1}.rate({.tokens_per_minute = 1'000});
+  loop.run(llm.complete(chat_request{}.user("x").max_tokens(980)));  // nearly all that there is
+  std::vector<felix::task<felix::chat_response>> asked;
+  asked.push_back(llm.complete(chat_request{}.user("large").priority(request_priority::low).max_tokens(900)));
+  const auto later = [&]() -> felix::task<felix::chat_response> {
+    co_await felix::sleep_for(10s);
+    co_return co_await llm.complete(chat_request{}.user("urgent").priority(request_priority::urgent).max_tokens(10));
+  };
+  asked.push_back(later());
+  const auto seconds = loop.run(finish_times(loop, std::move(asked)));
+  CHECK(seconds[1] == 10);
+  CHECK(seconds[0] >= 54);
+  CHECK(seconds[0] <= 56);
+  CHECK(llm.usage_stats().slots.waiting_in_all() == 0);
 }

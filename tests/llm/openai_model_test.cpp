@@ -4,7 +4,9 @@
 #include "support/catch.hpp"
 #include "support/fault_server.hpp"
 
+#include <atomic>
 #include <chrono>
+#include <optional>
 #include <string>
 #include <thread>
 
@@ -141,4 +143,78 @@ TEST_CASE("openai_model: can be moved before its first request", "[llm][openai]"
   felix::openai_model first{loop, {.base_url = server.url()}};
   felix::openai_model llm = std::move(first);
   CHECK(loop.run(llm.complete(chat_request{}.user("x"))).text() == "ok");
+}
+
+namespace {
+
+std::string streamed(const std::string& text) {
+  return R"(data: {"choices":[{"index":0,"delta":{"content":")" + text +
+         R"("}}]})"
+         "\n\n"
+         R"(data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}],"usage":{"prompt_tokens":7,"completion_tokens":2,"total_tokens":9}})"
+         "\n\ndata: [DONE]\n\n";
+}
+
+}  // namespace
+
+TEST_CASE("openai_model: several answers of a server that gives one at a time", "[llm][openai]") {
+  std::atomic<int> calls{0};
+  fault_server server{[&](const felix::test::request& asked) {
+    const std::string text = "answer " + std::to_string(++calls);
+    if (asked.body.find(R"("stream":true)") == std::string::npos) return felix::test::chat(text, 7, 2);
+    return felix::test::http(200, streamed(text));
+  }};
+  felix::event_loop loop;
+  felix::openai_model llm{loop, {.base_url = server.url()}};
+  const auto check = [](const felix::chat_response& all, int first) {
+    REQUIRE(all.choices().size() == 2);
+    CHECK(all.choices()[0].text == "answer " + std::to_string(first));
+    CHECK(all.choices()[1].text == "answer " + std::to_string(first + 1));
+    CHECK(all.usage() == felix::token_usage{.prompt_tokens = 14, .completion_tokens = 4, .total_tokens = 18});
+  };
+  check(loop.run(llm.complete(chat_request{}.user("x").seed(40).n(2))), 1);
+  check(loop.run(felix::collect(llm.stream(chat_request{}.user("x").seed(40).n(2)))), 3);
+  REQUIRE(server.requests().size() == 4);
+  for (std::size_t i = 0; i < 4; ++i) {
+    CHECK_THAT(server.requests()[i].body, ContainsSubstring(i % 2 == 0 ? R"("seed":40)" : R"("seed":41)"));
+    CHECK_THAT(server.requests()[i].body, !ContainsSubstring(R"("n":)"));
+  }
+  CHECK(llm.usage_stats().tokens.total_tokens == 36);
+}
+
+TEST_CASE("openai_model: when one of several answers fails, the others have cost what they cost", "[llm][openai]") {
+  std::atomic<int> calls{0};
+  fault_server server{[&](const felix::test::request& asked) {
+    if (++calls % 2 == 0) return felix::test::http(400, "{}");
+    if (asked.body.find(R"("stream":true)") == std::string::npos) return felix::test::chat("first", 7, 2);
+    return felix::test::http(200, streamed("first"));
+  }};
+  felix::event_loop loop;
+  felix::openai_model llm{loop, {.base_url = server.url()}};
+  const bool stream = GENERATE(false, true);
+  CAPTURE(stream);
+  const auto request = chat_request{}.user("x").n(2);
+  try {
+    if (stream) loop.run(felix::collect(llm.stream(request)));
+    if (!stream) loop.run(llm.complete(request));
+    FAIL("the second answer was refused");
+  } catch (const felix::stream_interrupted& broken) {
+    CHECK(broken.cost() == felix::request_cost::unknown);
+    CHECK(broken.kind() == felix::error_kind::bad_request);
+    CHECK(broken.so_far().text() == "first");
+    CHECK(broken.so_far().usage().total_tokens == 9);
+  }
+}
+
+TEST_CASE("openai_model: several answers that are left in the first have cost something", "[llm][openai]") {
+  fault_server server{[&](const felix::test::request&) { return felix::test::http(200, streamed("first")); }};
+  felix::event_loop loop;
+  felix::openai_model llm{loop, {.base_url = server.url()}};
+  auto stream = std::make_optional(llm.stream(chat_request{}.user("x").n(2)));
+  const auto whole = stream->whole();
+  const auto one = [&]() -> felix::task<void> { static_cast<void>(co_await stream->next()); };
+  loop.run(one());
+  stream.reset();
+  CHECK(whole->response().usage().total_tokens > 0);
+  CHECK(whole->response().usage().estimated);
 }

@@ -170,7 +170,8 @@ TEST_CASE("retry_policy: x-should-retry", "[llm][retry_policy]") {
 TEST_CASE("retry_policy: a stale connection is replaced at once, for nothing, once", "[llm][retry_policy]") {
   const failed_attempt stale{.kind = error_kind::transport_stale, .native = 52};
   const failed_attempt busy{.kind = error_kind::overloaded};
-  CHECK(decide({stale}, 0.5, {.attempts = 1}) == retry_decision{true, retry_reason::stale_connection, 0ns, false});
+  CHECK(decide({stale}, 0.5, {.attempts = 1}).why == retry_reason::attempts_used);
+  CHECK(decide({stale}, 0.5, {.attempts = 2}) == retry_decision{true, retry_reason::stale_connection, 0ns, false});
   CHECK(decide({busy, stale}) == retry_decision{true, retry_reason::stale_connection, 0ns, false});
   CHECK(decide({stale, stale}) == retry_decision{true, retry_reason::may_pass, 250ms, true});
   CHECK(decide({stale, busy}).after == 250ms);  // the first attempt that counts
@@ -180,7 +181,7 @@ TEST_CASE("retry_policy: a stale connection is replaced at once, for nothing, on
 
 TEST_CASE("retry_policy: a model that loads has waits of its own, until its time is over", "[llm][retry_policy]") {
   const failed_attempt loading{.kind = error_kind::model_loading, .status = 503};
-  const retry_options one{.attempts = 1};
+  const retry_options one{.attempts = 2};
   retry_progress so_far;
   std::chrono::nanoseconds before{0};
   int polls = 0;

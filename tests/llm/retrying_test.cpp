@@ -239,7 +239,7 @@ TEST_CASE("retrying: a model that loads is waited for, but not for ever", "[llm]
   const bool loads_in_time = GENERATE(false, true);
   for (int i = 0; i < (loads_in_time ? 8 : 100); ++i) server.then(refused(error_kind::model_loading, 503));
   felix::retry_budget budget{{.most = 0, .per_request = 0, .per_second = 0}};  // it takes none
-  auto llm = failing_model{server} | felix::retry{budget, {.attempts = 1, .model_loading = 30s}};
+  auto llm = failing_model{server} | felix::retry{budget, {.attempts = 2, .model_loading = 30s}};
   if (loads_in_time) {
     CHECK(loop.run(llm.complete(felix::chat_request{}.user("x"))).text() == "answer");
     CHECK(*server.asked == 9);
@@ -301,4 +301,26 @@ TEST_CASE("retrying: each retry is told, and options out of range are refused", 
   CHECK(loop.run(llm.complete(felix::chat_request{}.user("x"))).text() == "answer");
   CHECK(told == std::vector{503});
   CHECK_THROWS_AS(felix::retry{{.attempts = 0}}, felix::error);
+}
+
+TEST_CASE("retrying: one attempt is one, whatever the failure", "[llm][retrying]") {
+  for (const auto kind : {error_kind::model_loading, error_kind::transport_stale, error_kind::overloaded}) {
+    felix::simulated_loop loop;
+    failing_model server;
+    for (int i = 0; i < 3; ++i) server.then(refused(kind, 503));
+    auto llm = failing_model{server} | felix::retry{{.attempts = 1}};
+    CHECK_THROWS_AS(loop.run(llm.complete(felix::chat_request{}.user("x"))), felix::api_error);
+    CHECK(*server.asked == 1);
+  }
+}
+
+TEST_CASE("retrying: no attempt is begun after the time of all", "[llm][retrying]") {
+  felix::simulated_loop loop;
+  failing_model server;
+  for (int i = 0; i < 9; ++i) server.then(refused(error_kind::rate_limited, 429, 1500ms));
+  auto llm = failing_model{server} | felix::retry{{.attempts = 9, .total = 4s}};
+  CHECK_THROWS_AS(loop.run(llm.complete(felix::chat_request{}.user("x"))), felix::api_error);
+  CHECK(*server.asked == 3);  // at 0, 1.5 and 3 s and a little
+  CHECK(loop.now() < felix::simulated_loop::start + 4s);
+  CHECK_THROWS_AS(felix::retry{{.total = 0ms}}, felix::error);
 }

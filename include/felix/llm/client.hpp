@@ -25,6 +25,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstddef>
@@ -147,11 +148,17 @@ class basic_client {
                                           .dialect = options.dialect,
                                           .timeouts = options.timeouts,
                                           .ca_file = std::move(options.ca_file)}} |
-                limit_of(options) | felix::retry{options.retry}.on_retry(tell(log))} {}
+                limit_of(options) | felix::retry{retry_of(options)}.on_retry(tell(log))} {}
 
     static limit limit_of(const client_options& options) {
       limit chosen = options.limit_by ? *options.limit_by : limit{options.max_concurrent_requests};
       if (options.rate) chosen.rate(*options.rate);
+      return chosen;
+    }
+    /// The time limit of a request holds for all its attempts.
+    static retry_options retry_of(const client_options& options) {
+      retry_options chosen = options.retry;
+      if (options.timeouts.total.count() > 0) chosen.total = std::min(chosen.total, options.timeouts.total);
       return chosen;
     }
     /// What is logged before another attempt.

@@ -60,7 +60,7 @@ class limit {
   limit waiting(const wait_bounds& bounds) && { return std::move(waiting(bounds)); }
 
   /// So many requests and tokens per minute, too, for this stack; less where a server says so in the headers of its
-  /// answers. The most urgent waits for its turn first, then for a slot. Of a request's tokens the prompt is estimated,
+  /// answers. The most urgent goes first, whatever waits already. Of a request's tokens the prompt is estimated,
   /// and all of max_tokens counts (1,024 without): that is how servers count.
   /// Throws error (invalid_option) for options out of their range, when the stack is built; a request that is larger
   /// than what may ever go at once fails with error (invalid_argument).

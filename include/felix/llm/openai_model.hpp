@@ -242,7 +242,13 @@ class basic_openai_model {
     chat_response all;
     token_usage usage;
     for (int i = 0; i < answers; ++i) {
-      chat_response one = co_await complete_once(different(request, i));
+      chat_response one;
+      try {
+        one = co_await complete_once(different(request, i));
+      } catch (const error& failure) {
+        if (i == 0) throw;
+        throw_after_others(failure, all.usage(usage));
+      }
       usage += one.usage();
       chat_choice kept = std::move(one.choice(0));
       if (i == 0) all = std::move(one);
@@ -250,26 +256,59 @@ class basic_openai_model {
     }
     co_return std::move(all.usage(usage));
   }
+  /// The others have cost what they cost.
+  [[noreturn]] static void throw_after_others(const error& failure, const chat_response& so_far) {
+    if (failure.kind() == error_kind::cancelled) throw cancelled{"asking for the other answers", request_cost::unknown};
+    throw stream_interrupted{failure, so_far};
+  }
   async_generator<chat_delta> streams_one_by_one(chat_request request, int answers,
                                                  std::shared_ptr<chat_stream::answer> whole) {
     request.n(1);
-    token_usage usage;
+    usage_of_several usage{*whole};
     for (int i = 0; i < answers; ++i) {
       const auto index = static_cast<std::size_t>(i);
       chat_stream one = stream(different(request, i));
-      while (auto delta = co_await one.next()) {
-        delta->choice(index);
-        chat_choice& so_far = whole->response().choice(index);
-        so_far = one.response().choices().front();
-        co_yield std::move(*delta);
+      usage.add(one.whole());
+      try {
+        for (;;) {
+          auto delta = co_await one.next();
+          if (!delta) break;
+          delta->choice(index);
+          whole->response().choice(index) = one.response().choices().front();
+          co_yield std::move(*delta);
+        }
+      } catch (const error& failure) {
+        if (i == 0) throw;
+        usage.settle();
+        throw_after_others(failure, whole->response());
       }
-      usage += one.response().usage();
       chat_choice kept = one.whole()->response().choice(0);
       if (i == 0) whole->response() = one.response();
       whole->response().choice(index) = std::move(kept);
-      whole->response().usage(usage);
     }
   }
+  /// However it ends, the whole has cost what each answer has.
+  class usage_of_several {
+   public:
+    explicit usage_of_several(chat_stream::answer& whole) : whole_{whole} {}
+    usage_of_several(usage_of_several&&) = delete;
+    ~usage_of_several() {
+      try {
+        settle();
+      } catch (...) {  // NOLINT(bugprone-empty-catch): no memory
+      }
+    }
+    void add(std::shared_ptr<chat_stream::answer> one) { all_.push_back(std::move(one)); }
+    void settle() {
+      token_usage sum;
+      for (const auto& one : all_) sum += one->response().usage();
+      whole_.response().usage(sum);
+    }
+
+   private:
+    chat_stream::answer& whole_;
+    std::vector<std::shared_ptr<chat_stream::answer>> all_;
+  };
   /// With one seed all answers would be the same.
   static chat_request different(const chat_request& request, int answer) {
     chat_request one = request;

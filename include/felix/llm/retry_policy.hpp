@@ -20,13 +20,15 @@ namespace felix::inline v1 {
 
 /// When to try again. The defaults are openai-python's, but for the jitter. No time is over 24 hours.
 struct retry_options {
-  std::size_t attempts = 3;              ///< in all, the first one too; at least 1, which is no retry
+  std::size_t attempts = 3;              ///< in all, the first one too; at least 1, which is never another
   std::chrono::milliseconds base{500};   ///< the longest wait before the second attempt; doubles with each; at least 0
   std::chrono::milliseconds cap{8'000};  ///< the longest of these waits; at least `base`
   /// A server that asks for more than this is not asked again, and the error carries what it said. At least 0.
   std::chrono::milliseconds longest_hint{120'000};
   /// For how long a server may go on loading its model, counted in waits; 0: not at all.
   std::chrono::milliseconds model_loading{120'000};
+  /// For all attempts: none is begun later than this after the first was, and so no wait for one either. Above 0.
+  std::chrono::milliseconds total{std::chrono::hours{24}};
 
   /// Throws error (invalid_option) that names the field.
   void validate() const {
@@ -35,6 +37,7 @@ struct retry_options {
     check("cap", cap, base);
     check("longest_hint", longest_hint, std::chrono::milliseconds{0});
     check("model_loading", model_loading, std::chrono::milliseconds{0});
+    check("total", total, std::chrono::milliseconds{1});
   }
 
  private:
@@ -210,6 +213,7 @@ enum class retry_class : unsigned char { never, once, always };
     return retry_decision{.retry = true, .why = why, .after = after, .takes_budget = takes_budget};
   };
   if (so_far.delivered) return no(retry_reason::delivered);
+  if (options.attempts <= 1) return no(retry_reason::attempts_used);
 
   const auto worth = detail::retry_class_of(failure);
   if (worth == detail::retry_class::never) return no(retry_reason::no_use);

@@ -97,14 +97,15 @@ class retrying {
         budget_{with.shared_ != nullptr ? with.shared_ : own_budget_.get()} {}
 
   task<chat_response> complete(chat_request request) {
-    begin(co_await this_task::now());
+    const auto begun = co_await this_task::now();
+    begin(begun);
     std::exception_ptr failure;
     try {
       co_return co_await inner_.complete(request);
     } catch (const error&) {
       failure = std::current_exception();
     }
-    co_return co_await again(std::move(request), std::move(failure));
+    co_return co_await again(std::move(request), std::move(failure), begun);
   }
 
   chat_stream stream(chat_request request)
@@ -150,10 +151,11 @@ class retrying {
   }
 
   /// After the first attempt. Most requests do without it, and wait in a smaller frame.
-  task<chat_response> again(chat_request request, std::exception_ptr failure) {
+  task<chat_response> again(chat_request request, std::exception_ptr failure,
+                            std::chrono::steady_clock::time_point begun) {
     retry_progress so_far;
     for (;;) {
-      co_await wait_or_throw(request, failure, so_far);
+      co_await wait_or_throw(request, failure, so_far, begun);
       try {
         co_return co_await inner_.complete(request);
       } catch (const error&) {
@@ -163,8 +165,10 @@ class retrying {
   }
 
   /// Returns when another attempt is to be made.
-  task<void> wait_or_throw(const chat_request& request, const std::exception_ptr& failure, retry_progress& so_far) {
+  task<void> wait_or_throw(const chat_request& request, const std::exception_ptr& failure, retry_progress& so_far,
+                           std::chrono::steady_clock::time_point begun) {
     const auto now = co_await this_task::now();
+    so_far.time_left = shared_->options.total - (now - begun);
     const retry_decision next = decide(request, failure, so_far, now);
     if (!next) std::rethrow_exception(failure);
     if (next.why == retry_reason::model_loading) so_far.loading_waited += next.after;
@@ -203,7 +207,8 @@ class retrying {
   }
 
   async_generator<chat_delta> relay(chat_request request, std::shared_ptr<chat_stream::answer> whole) {
-    begin(co_await this_task::now());
+    const auto begun = co_await this_task::now();
+    begin(begun);
     retry_progress so_far;
     for (;;) {
       std::exception_ptr failed;
@@ -219,7 +224,7 @@ class retrying {
       } catch (const error&) {
         failed = std::current_exception();
       }
-      co_await wait_or_throw(request, failed, so_far);
+      co_await wait_or_throw(request, failed, so_far, begun);
     }
   }
 

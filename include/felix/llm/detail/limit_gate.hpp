@@ -7,9 +7,11 @@
 #include <felix/async/sleep.hpp>
 #include <felix/async/task.hpp>
 #include <felix/async/timeout.hpp>
+#include <felix/async/when_any.hpp>
 #include <felix/error.hpp>
 #include <felix/llm/chat_request.hpp>
 #include <felix/llm/chat_response.hpp>
+#include <felix/llm/detail/rate_line.hpp>
 #include <felix/llm/limit_policy.hpp>
 #include <felix/llm/limit_usage.hpp>
 #include <felix/llm/rate_limit.hpp>
@@ -54,7 +56,7 @@ class limit_gate {
         slots_{terms.shared != nullptr ? *terms.shared : *own_},
         group_{terms.group},
         bounds_{terms.bounds} {
-    if (terms.rate) rate_.emplace(*terms.rate);
+    if (terms.rate) rate_.emplace(mutex_, *terms.rate);
   }
   limit_gate(limit_gate&&) = delete;
 
@@ -85,9 +87,7 @@ class limit_gate {
     limit_usage now = usage_;
     now.slots = status();
     if (rate_) {
-      const limit_status turns = rate_->turns.status();
-      for (std::size_t i = 0; i < turns.waiting.size(); ++i) now.slots.waiting[i] += turns.waiting[i];
-      if (rate_->first) ++now.slots.waiting[static_cast<std::size_t>(*rate_->first)];
+      for (std::size_t i = 0; i < now.slots.waiting.size(); ++i) now.slots.waiting[i] += rate_->waiting(i);
       now.rate = rate_->limiter.status(rate_->latest);
     }
     read(std::as_const(now));
@@ -127,46 +127,73 @@ class limit_gate {
     std::uint64_t ticket = 0;  // of the rate_limiter
     std::optional<priority_semaphore::permit> permit = {};
   };
-  /// The one whose turn it is to wait for its tokens.
-  class first_of_all {
-   public:
-    first_of_all(limit_gate& in, request_priority priority) : in_{in} { set(priority); }
-    first_of_all(first_of_all&&) = delete;
-    ~first_of_all() { set({}); }
-
-   private:
-    void set(std::optional<request_priority> first) {
-      std::scoped_lock lock{in_.mutex_};
-      in_.rate_->first = first;
-    }
-    limit_gate& in_;
-  };
-
-  /// As far as one gets without waiting.
+  /// At once, or not at all.
   bool try_pass(pass& so_far, const chat_request& request, time_point now) {
-    if (rate_ && so_far.ticket == 0) {
-      const auto turn = rate_->turns.try_acquire(request.priority());
-      if (!turn || !take(so_far, request, now)) return false;
+    const request_priority priority = request.priority();
+    std::optional<priority_semaphore::permit> turn;
+    if (rate_) {
+      const auto level = static_cast<std::size_t>(priority);
+      if (auto mine = rate_->turns(level).try_acquire()) turn.emplace(std::move(*mine));
+      std::scoped_lock lock{mutex_};
+      if (!turn || rate_->has_more_urgent(level)) return false;
     }
-    if (auto permit = try_acquire(request.priority())) so_far.permit.emplace(std::move(*permit));
-    return so_far.permit.has_value();
+    auto permit = try_acquire(priority);
+    if (!permit || (rate_ && !take(so_far, request, now))) return false;
+    so_far.permit.emplace(std::move(*permit));
+    return true;
   }
   std::optional<priority_semaphore::permit> try_acquire(request_priority priority) noexcept {
     return group_ != nullptr ? group_->try_acquire(priority) : slots_.try_acquire(priority);
   }
-  /// The most urgent waits for its tokens first, then for a slot: what a minute allows, it will get.
   template <class Request>
   task<void> wait_to_pass(pass& so_far, const Request& request) {
-    if (rate_ && so_far.ticket == 0) {
-      const auto turn = co_await rate_->turns.acquire(request.priority());
-      const first_of_all counted{*this, request.priority()};
-      for (;;) {
-        const rate_limit_take took = take(so_far, request, co_await this_task::now());
-        if (took) break;
-        co_await sleep_for(took.wait);
+    if (!rate_) {
+      so_far.permit.emplace(co_await acquire(request.priority()));
+      co_return;
+    }
+    const auto level = static_cast<std::size_t>(request.priority());
+    const rate_line::place place{*rate_, level};
+    const auto turn = co_await rate_->turns(level).acquire();
+    rate_line::first first{*rate_, level};
+    co_await pass_as_first(so_far, request, first);
+  }
+  /// A slot first, and then what a minute allows, so that nothing is counted that is not sent. It keeps the slot while it
+  /// waits for the rest: until then no other of this limit could use it.
+  template <class Request>
+  task<void> pass_as_first(pass& so_far, const Request& request, rate_line::first& first) {
+    for (;;) {
+      if (first.stands_back()) {
+        so_far.permit.reset();
+        co_await first.changed();
+        continue;
+      }
+      if (!so_far.permit) {
+        co_await slot_or_change(so_far, request.priority(), first);
+        continue;
+      }
+      const rate_limit_take took = take(so_far, request, co_await this_task::now());
+      if (took) co_return;
+      try {
+        co_await timeout(took.wait, first.changed());
+      } catch (const timed_out&) {  // NOLINT(bugprone-empty-catch): now there is enough
       }
     }
-    so_far.permit.emplace(co_await acquire(request.priority()));
+  }
+  template <class First>
+  task<void> slot_or_change(pass& so_far, request_priority priority, First& first) {
+    if (auto permit = try_acquire(priority)) {
+      so_far.permit.emplace(std::move(*permit));
+      co_return;
+    }
+    first.waits_for_slot(true);
+    try {
+      auto came = co_await when_any(acquire(priority), first.changed());
+      if (came.index == 0) so_far.permit.emplace(std::move(std::get<0>(came.value)));
+    } catch (...) {
+      first.waits_for_slot(false);
+      throw;
+    }
+    first.waits_for_slot(false);
   }
   template <class Request>
   task<void> bounded(pass& so_far, const Request& request) {
@@ -177,12 +204,14 @@ class limit_gate {
       std::scoped_lock lock{mutex_};
       ++usage_.refused;
     }
-    const bool by_minute = rate_ && so_far.ticket == 0;
-    throw error{errc::queue_full,
-                std::string{"limit: "} +
-                    (by_minute ? "requests and tokens per minute let it wait longer than " : "no slot was free within ") +
-                    std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(bounds_.max_wait).count()) +
-                    " ms; ask again later, or raise " + (by_minute ? "the rate or max_wait" : "max_wait")};
+    const limit_status all = slots_.status();
+    const bool by_minute = rate_ && (so_far.permit || all.in_use < all.limit);
+    throw error{
+        errc::queue_full,
+        std::string{"limit: "} +
+            (by_minute ? "requests and tokens per minute let it wait longer than " : "no slot was free within ") +
+            std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(bounds_.max_wait).count()) +
+            " ms; ask again later, or raise " + (by_minute ? "the rate or max_wait" : "max_wait")};
   }
   priority_semaphore::awaiter acquire(request_priority priority) noexcept {
     return group_ != nullptr ? group_->acquire(priority) : slots_.acquire(priority);
@@ -222,14 +251,7 @@ class limit_gate {
   std::size_t waiting_ = 0;
   std::uint64_t requests_ = 0;
   limit_usage usage_;
-  struct rate {
-    explicit rate(const rate_limit_options& options) : limiter{options} {}
-    rate_limiter limiter;
-    std::optional<request_priority> first;  // of those that wait: it has the turn
-    time_point latest{};                    // as far as requests have told
-    priority_semaphore turns{1};            // not guarded: who may wait for its tokens
-  };
-  std::optional<rate> rate_;
+  std::optional<rate_line> rate_;
 
   std::unique_ptr<priority_semaphore> own_;
   priority_semaphore& slots_;
