@@ -3,6 +3,7 @@
 
 #include <felix/async/as_result.hpp>
 #include <felix/async/nursery.hpp>
+#include <felix/async/sync_wait.hpp>
 #include <felix/async/when_all.hpp>
 #include <felix/llm/gradient_limit.hpp>
 #include <felix/net/io_thread.hpp>
@@ -316,8 +317,34 @@ TEST_CASE("client: a stream that outlives its client ends with cancelled", "[llm
   std::optional<felix::client> llm{std::in_place, loop, felix::client_options{.base_url = server.url()}};
   auto stream = llm->stream(chat_request{}.user("A long story").max_tokens(1'000));
   CHECK_FALSE(loop.run(read_some(stream, 2)).empty());
-  llm.reset();
+  CHECK(server.snapshot().in_flight == 1);
+  llm.reset();  // closes the connection, though nobody reads it now
+  while (server.snapshot().in_flight > 0) loop.poll();
   CHECK_THROWS_AS(loop.run(read_some(stream, 1'000)), felix::cancelled);
+  CHECK_FALSE(stream.response().text().empty());
+}
+
+TEST_CASE("client: destroyed on one thread while its streams are read, or not, on others", "[llm][client]") {
+  model_server::server server{{.slots = 8, .tokens_per_second = 400, .latency = 1ms}};
+  felix::io_thread io;
+  for (int round = 0; round < 5; ++round) {
+    std::optional<felix::client> llm{std::in_place, io, felix::client_options{.base_url = server.url()}};
+    std::atomic<int> begun{0};
+    std::vector<std::thread> readers;
+    for (int reader = 0; reader < 3; ++reader) {
+      readers.emplace_back([&, stream = llm->stream(chat_request{}.user("A long story").max_tokens(1'000))]() mutable {
+        CHECK_NOTHROW(felix::sync_wait(read_some(stream, 2)));
+        ++begun;
+        try {
+          while (!felix::sync_wait(read_some(stream, 1)).empty()) std::this_thread::yield();
+        } catch (const felix::cancelled&) {}
+      });
+    }
+    while (begun < 3) std::this_thread::yield();
+    llm.reset();
+    for (std::thread& each : readers) each.join();
+  }
+  while (server.snapshot().in_flight > 0) std::this_thread::yield();  // each connection was closed
 }
 
 TEST_CASE("client: what did not run costs nothing, whichever way it was asked for", "[llm][client]") {

@@ -4,6 +4,7 @@
 
 #include <felix/async/async_generator.hpp>
 #include <felix/async/detail/stop_link.hpp>
+#include <felix/async/stop_token.hpp>
 #include <felix/async/stop_when.hpp>
 #include <felix/async/task.hpp>
 #include <felix/error.hpp>
@@ -71,8 +72,8 @@ struct client_options {
 ///     auto answer = loop.run(llm.complete(felix::chat_request{}.user("Why is the sky blue?").max_tokens(120)));
 /// Threads:  every member, from any thread; a caller goes on where it was.
 /// Stop, Throws: as openai_model; also error (queue_full) where limit_by bounds the waiting.
-/// Lifetime: the loop outlives it. Destroyed while requests are in flight, it stops them, and waits until they have ended
-///           (unless its own loop is inside a task on this thread: they then end when the loop goes on).
+/// Lifetime: the loop outlives it. Destroyed while requests are in flight, it stops them, streams that nobody reads at the
+///           moment too, and waits until they have ended (unless its own loop is inside a task on this thread: they then end when the loop goes on).
 template <class Loop>
 class basic_client {
  public:
@@ -246,16 +247,56 @@ class basic_client {
     }
   }
 
+  /// The stream below, which is closed with the client while nobody reads it, too.
+  class held_stream {
+   public:
+    held_stream(chat_stream stream, stop_token closing)
+        : whole_{stream.whole()}, stream_{std::move(stream)}, closing_{closing}, on_closing_{closing, closer{*this}} {}
+    held_stream(held_stream&&) = delete;
+
+    /// Before a delta is asked for.
+    [[nodiscard]] chat_stream& resume() {
+      phase before = phase::idle;
+      if (!phase_.compare_exchange_strong(before, phase::read, std::memory_order_acquire))
+        throw cancelled{"reading a stream of a client that is gone", request_cost::unknown};
+      return *stream_;
+    }
+    /// When it has come.
+    void pause() {
+      phase_.store(phase::idle, std::memory_order_release);
+      if (closing_.stop_requested()) close();
+    }
+    [[nodiscard]] const std::shared_ptr<chat_stream::answer>& whole() const noexcept { return whole_; }
+
+   private:
+    enum class phase : unsigned char { idle, read, closed };
+    struct closer {
+      held_stream& self;
+      void operator()() const { self.close(); }
+    };
+    void close() {
+      phase before = phase::idle;
+      if (phase_.compare_exchange_strong(before, phase::closed, std::memory_order_acq_rel)) stream_.reset();
+    }
+
+    std::shared_ptr<chat_stream::answer> whole_;
+    std::optional<chat_stream> stream_;
+    stop_token closing_;
+    std::atomic<phase> phase_{phase::idle};
+    stop_callback<closer> on_closing_;  // last: it may be called at once
+  };
+
   static async_generator<chat_delta> relay(std::shared_ptr<state> self, chat_request request,
                                            std::shared_ptr<chat_stream::answer> whole) {
     counted count{*self, request, whole};
     detail::stop_link closing{self->closing.get_token()};
-    chat_stream held = self->stack.stream(std::move(request));  // ends before it is counted
+    held_stream held{self->stack.stream(std::move(request)), self->closing.get_token()};  // ends before it is counted
     whole->refer_to(held.whole());
     try {
       for (;;) {
         std::optional<in_flight> joined{std::in_place, *self};
-        auto delta = co_await closing.stoppable(held.next());
+        auto delta = co_await closing.stoppable(held.resume().next());
+        held.pause();
         joined.reset();
         if (!delta) break;
         co_yield std::move(*delta);
@@ -264,7 +305,7 @@ class basic_client {
       count.failed(failure);
       throw;
     }
-    count.answered(held.response());
+    count.answered(held.whole()->response());
   }
 
   template <class T>
