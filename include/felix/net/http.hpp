@@ -21,7 +21,8 @@
 namespace felix::inline v1 {
 
 /// Time limits of one request, a contract: each is kept whatever the server does. Zero or less is refused: a request
-/// without a limit can wait for ever. The last three begin with the sending.
+/// without a limit can wait for ever. More than 24 days count as 24 days, the most that libcurl can count everywhere. The
+/// last three begin with the sending.
 struct http_timeouts {
   std::chrono::milliseconds connect{std::chrono::seconds{5}};
   /// Between two pieces of content of a stream. What is no content (comments, pings, empty deltas) does not count; nor
@@ -144,11 +145,12 @@ class http_request {
     headers_ = std::move(longer);
     return *this;
   }
-  http_request& timeouts(const http_timeouts& limits) {
-    for (const auto limit :
-         {limits.connect, limits.between_tokens, limits.first_byte, limits.first_token, limits.total}) {
-      if (limit.count() <= 0)
+  http_request& timeouts(http_timeouts limits) {
+    for (auto* const limit :
+         {&limits.connect, &limits.between_tokens, &limits.first_byte, &limits.first_token, &limits.total}) {
+      if (limit->count() <= 0)
         throw error{errc::invalid_option, "http: a time limit of zero or less; give milliseconds above 0"};
+      *limit = std::min<std::chrono::milliseconds>(*limit, std::chrono::hours{24 * 24});
     }
     timeouts_ = limits;
     return *this;
