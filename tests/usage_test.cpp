@@ -4,6 +4,7 @@
 
 #include "support/catch.hpp"
 
+#include <limits>
 #include <type_traits>
 
 using felix::token_usage;
@@ -29,6 +30,25 @@ TEST_CASE("token_usage: is added member by member", "[core][usage]") {
 TEST_CASE("token_usage: the total is the server's, not a sum made here", "[core][usage]") {
   const token_usage with_reasoning{.prompt_tokens = 10, .completion_tokens = 5, .total_tokens = 40};
   CHECK((with_reasoning + with_reasoning).total_tokens == 80);
+}
+
+TEST_CASE("token_usage: a sum stops at the most that can be said", "[core][usage]") {
+  using limits = std::numeric_limits<felix::token_count>;
+  const token_usage huge{.prompt_tokens = limits::max(),
+                         .completion_tokens = limits::max() - 1,
+                         .total_tokens = limits::min(),
+                         .cached_prompt_tokens = limits::max(),
+                         .reasoning_tokens = limits::max()};
+  const token_usage sum = huge + token_usage{.prompt_tokens = 1,
+                                             .completion_tokens = 1,
+                                             .total_tokens = -1,
+                                             .cached_prompt_tokens = limits::max(),
+                                             .reasoning_tokens = -1};
+  CHECK(sum == token_usage{.prompt_tokens = limits::max(),
+                           .completion_tokens = limits::max(),
+                           .total_tokens = limits::min(),
+                           .cached_prompt_tokens = limits::max(),
+                           .reasoning_tokens = limits::max() - 1});
 }
 
 TEST_CASE("token_usage: once estimated, always estimated", "[core][usage]") {

@@ -378,3 +378,14 @@ TEST_CASE("http_client: tells how many connections it has opened, uses and keeps
   CHECK(loop.run(during()).in_use == 0);
   CHECK(http.usage_stats().in_use == 0);
 }
+
+TEST_CASE("http_client: the longest time limits are limits", "[net][http]") {
+  constexpr auto endless = std::chrono::milliseconds::max();
+  fault_server server{[](const felix::test::request&) { return felix::test::http(200, "ok"); }};
+  felix::event_loop loop;
+  felix::http_client http{loop};
+  felix::http_request request{server.url()};
+  request.timeouts(
+      {.connect = endless, .between_tokens = endless, .first_byte = endless, .first_token = endless, .total = endless});
+  CHECK(loop.run(http.send(request)).body == "ok");
+}

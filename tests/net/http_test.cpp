@@ -31,6 +31,16 @@ TEST_CASE("http: time limits of zero or less are refused", "[net][http]") {
   CHECK_THROWS_AS(request.timeouts({.total = -1ms}), felix::error);
 }
 
+TEST_CASE("http: the longest time limits are ones that can be added to a time", "[net][http]") {
+  constexpr auto endless = std::chrono::milliseconds::max();
+  felix::http_request request{"http://127.0.0.1:1"};
+  request.timeouts(
+      {.connect = endless, .between_tokens = endless, .first_byte = endless, .first_token = endless, .total = 576h});
+  const felix::http_timeouts& kept = request.timeouts();
+  for (const auto limit : {kept.connect, kept.between_tokens, kept.first_byte, kept.first_token, kept.total})
+    CHECK(limit == 576h);
+}
+
 TEST_CASE("http: a copy of a request shares its headers, and keeps them when the first one gets more", "[net][http]") {
   felix::http_request pattern{"http://127.0.0.1:1/a"};
   pattern.header("X-One", "1");
@@ -46,7 +56,9 @@ TEST_CASE("http: a copy of a request shares its headers, and keeps them when the
 TEST_CASE("http: the origin shows neither path nor query", "[net][http]") {
   CHECK(felix::http_request{"http://h:1/secret?key=1"}.origin() == "http://h:1");
   CHECK(felix::http_request{"http://h?key=1"}.origin() == "http://h");
-  CHECK_THROWS_WITH(felix::http_request{"nonsense"}, Catch::Matchers::ContainsSubstring("begins no URL"));
+  CHECK(felix::http_request{"http://me:hunter2@h:1/?a@b"}.origin() == "http://h:1");
+  CHECK_THROWS_WITH(felix::http_request{"nonsense"}, ContainsSubstring("is no URL"));
+  CHECK_THROWS_WITH(felix::http_request{"http://me:hunter2@h:x/"}, !ContainsSubstring("hunter2"));
 }
 
 TEST_CASE("http: a head finds its headers whatever their case", "[net][http]") {

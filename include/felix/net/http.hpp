@@ -4,6 +4,7 @@
 
 #include <felix/error.hpp>
 #include <felix/net/detail/curl_library.hpp>
+#include <felix/net/url.hpp>
 
 #include <curl/curl.h>
 
@@ -20,7 +21,8 @@
 namespace felix::inline v1 {
 
 /// Time limits of one request, a contract: each is kept whatever the server does. Zero or less is refused: a request
-/// without a limit can wait for ever. The last three begin with the sending.
+/// without a limit can wait for ever. More than 24 days count as 24 days, the most that libcurl can count everywhere. The
+/// last three begin with the sending.
 struct http_timeouts {
   std::chrono::milliseconds connect{std::chrono::seconds{5}};
   /// Between two pieces of content of a stream. What is no content (comments, pings, empty deltas) does not count; nor
@@ -83,15 +85,17 @@ class http_url {
     if (!parsed_) throw error{errc::io, "http: out of memory"};
     if (curl_url_set(parsed_.get(), CURLUPART_URL, text_.c_str(), 0) != CURLUE_OK)
       throw error{errc::invalid_argument,
-                  "http: \"" + origin() + "\" begins no URL; use for example http://localhost:1234/v1/models"};
+                  "http: " + quoted_origin(text_) + "is no URL; use for example http://localhost:1234/v1/models"};
   }
 
   [[nodiscard]] const std::string& text() const noexcept { return text_; }
   /// For libcurl, which only reads it.
   [[nodiscard]] CURLU* parsed() const noexcept { return parsed_.get(); }
   [[nodiscard]] std::string origin() const {
-    const std::size_t host = text_.find("://");
-    return host == std::string::npos ? text_ : text_.substr(0, text_.find_first_of("/?#", host + 3));
+    const std::size_t authority = text_.find("://") + 3;  // libcurl accepts none without
+    const std::string with_user = text_.substr(0, text_.find_first_of("/?#", authority));
+    const std::size_t at = with_user.rfind('@');
+    return at == std::string::npos ? with_user : with_user.substr(0, authority) + with_user.substr(at + 1);
   }
 
  private:
@@ -141,11 +145,12 @@ class http_request {
     headers_ = std::move(longer);
     return *this;
   }
-  http_request& timeouts(const http_timeouts& limits) {
-    for (const auto limit :
-         {limits.connect, limits.between_tokens, limits.first_byte, limits.first_token, limits.total}) {
-      if (limit.count() <= 0)
+  http_request& timeouts(http_timeouts limits) {
+    for (auto* const limit :
+         {&limits.connect, &limits.between_tokens, &limits.first_byte, &limits.first_token, &limits.total}) {
+      if (limit->count() <= 0)
         throw error{errc::invalid_option, "http: a time limit of zero or less; give milliseconds above 0"};
+      *limit = std::min<std::chrono::milliseconds>(*limit, std::chrono::hours{24 * 24});
     }
     timeouts_ = limits;
     return *this;
@@ -165,7 +170,7 @@ class http_request {
   [[nodiscard]] const http_timeouts& timeouts() const noexcept { return timeouts_; }
   [[nodiscard]] const http_connection& connection() const noexcept { return *connection_; }
   [[nodiscard]] std::size_t max_response_bytes() const noexcept { return max_response_bytes_; }
-  /// Scheme, host and port: a path or query may hold what nobody should read in a log.
+  /// Scheme, host and port: a user, a path or a query may hold what nobody should read in a log.
   [[nodiscard]] std::string origin() const { return url_->origin(); }
 
   // For libcurl; valid as long as a copy of the request.

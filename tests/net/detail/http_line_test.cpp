@@ -22,6 +22,7 @@
 #include <string>
 #include <thread>
 #include <utility>
+#include <vector>
 
 using namespace std::chrono_literals;
 using felix::detail::http_line;
@@ -238,4 +239,35 @@ TEST_CASE("http_line: lines are used again", "[net][http_line]") {
   CHECK(second.get() != first);
   lines->give_back(std::move(line));
   CHECK(lines->take().get() == first);
+}
+
+TEST_CASE("http_line: no more answers linger than were ever read at once", "[net][http_line]") {
+  felix::test::fault_server server{[](const felix::test::request&) {
+    auto answer = felix::test::http(200, "");
+    answer.head_and_body = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nab";
+    answer.end = felix::test::reply::ending::hang;
+    return answer;
+  }};
+  felix::event_loop loop;
+  {
+    felix::http_client http{loop};
+    const auto leave_open = [&](int requests) -> felix::task<void> {
+      std::vector<felix::http_exchange> exchanges;
+      for (int i = 0; i < requests; ++i) {
+        exchanges.push_back(http.open(felix::http_request{server.url()}));
+        co_await exchanges.back().read();
+      }
+      for (felix::http_exchange& each : exchanges) each.let_end();
+    };
+    for (int i = 0; i < 5; ++i) {
+      loop.run(leave_open(1));
+      CHECK(loop.reactor().running() == 1);
+    }
+    for (int i = 0; i < 5; ++i) {
+      loop.run(leave_open(2));
+      CHECK(loop.reactor().running() == 2);
+    }
+  }
+  // The latest end on their own, or with the loop.
+  CHECK(server.wait_until([](const felix::test::fault_server& its) { return its.open_connections() <= 2; }));
 }

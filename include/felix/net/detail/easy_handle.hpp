@@ -83,9 +83,17 @@ class easy_handle {
     connection_.reset();
     set(CURLOPT_MAXAGE_CONN, static_cast<long>(how.reuse_idle_up_to.count()));
     set(CURLOPT_NOPROXY, how.no_proxy ? "*" : static_cast<const char*>(nullptr));
-    // Null would mean no file at all, not the file that libcurl was built with.
-    set(CURLOPT_CAINFO, how.ca_file.empty() ? get_info<const char*>(CURLINFO_CAINFO) : how.ca_file.c_str());
+    const bool of_the_system = how.ca_file.empty();
+    // Null would mean none at all, not what libcurl was built with: on many systems a file and a folder, trusted both.
+    trust(of_the_system ? get_info<const char*>(CURLINFO_CAINFO) : how.ca_file.c_str(),
+          of_the_system ? get_info<const char*>(CURLINFO_CAPATH) : nullptr);
     connection_ = how;
+  }
+  void trust(const char* file, const char* folder) {
+    set(CURLOPT_CAINFO, file);
+    set(CURLOPT_CAPATH, folder);
+    set(CURLOPT_PROXY_CAINFO, file);
+    set(CURLOPT_PROXY_CAPATH, folder);
   }
 
   void apply_url(const http_request& request) {

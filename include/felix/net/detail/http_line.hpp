@@ -45,6 +45,12 @@ class http_lines {
   [[nodiscard]] inline std::unique_ptr<http_line> take();
   inline void give_back(std::unique_ptr<http_line> line) noexcept;
 
+  /// A line lingers from now on. Gives the one that has to end at once instead, if any: no more linger than have ever been
+  /// read at once, so that a server that leaves its answers open gets no more than twice as many connections.
+  /// Threads: the loop's.
+  [[nodiscard]] inline http_line* add_lingering(http_line& line);
+  inline void remove_lingering(const http_line& line) noexcept;
+
   /// Calls `read` with the connections of this moment; no line is taken or given back meanwhile.
   template <class Read>
   void with_usage(Read&& read) const {
@@ -58,7 +64,9 @@ class http_lines {
   const std::shared_ptr<socket_count> sockets_;
   mutable std::mutex mutex_;  // guards what follows
   std::vector<std::unique_ptr<http_line>> idle_;
-  std::size_t taken_ = 0;
+  std::vector<http_line*> lingering_;  // oldest first
+  std::size_t taken_ = 0;              // the lingering ones too
+  std::size_t most_read_ = 0;          // taken at once, and not lingering
 };
 
 /// Used again for request after request. The transfer runs on the loop; one coroutine, of any thread, waits for a part of
@@ -169,8 +177,9 @@ class http_line final : private easy_handle, public curl_reactor::transfer {
   }
 
   [[nodiscard]] bool lingers_for(const std::shared_ptr<http_lines>& lines) noexcept try {
+    if (!is_running()) return false;
+    if (http_line* const instead = lines->add_lingering(*this)) instead->cut(http_failure::stopped);
     std::scoped_lock lock{mutex_};
-    if (phase_ != phase::running) return false;
     if (between_) loop_.disarm(*between_);
     loop_.disarm(*limit_);
     loop_.arm(limit_.emplace(*this, later(loop_.now(), std::chrono::seconds{1}), &on_lingered));
@@ -251,6 +260,7 @@ class http_line final : private easy_handle, public curl_reactor::transfer {
   /// The loop has no timers any more, and no clock.
   void orphaned() noexcept override {
     if (abandoned_to_) {
+      abandoned_to_->remove_lingering(*this);
       delete this;
       return;
     }
@@ -449,6 +459,7 @@ inline std::unique_ptr<http_line> http_lines::take() {
   {
     std::scoped_lock lock{mutex_};
     ++taken_;
+    most_read_ = std::max(most_read_, taken_ - lingering_.size());
     if (!idle_.empty()) {
       auto line = std::move(idle_.back());
       idle_.pop_back();
@@ -467,9 +478,21 @@ inline std::unique_ptr<http_line> http_lines::take() {
 inline void http_lines::give_back(std::unique_ptr<http_line> line) noexcept try {
   line->reset();
   std::scoped_lock lock{mutex_};
+  std::erase(lingering_, line.get());
   --taken_;
   idle_.push_back(std::move(line));
 } catch (...) {  // no memory: one handle less
+}
+
+inline http_line* http_lines::add_lingering(http_line& line) {
+  std::scoped_lock lock{mutex_};
+  lingering_.push_back(&line);
+  return lingering_.size() > most_read_ ? lingering_.front() : nullptr;
+}
+
+inline void http_lines::remove_lingering(const http_line& line) noexcept {
+  std::scoped_lock lock{mutex_};
+  std::erase(lingering_, &line);
 }
 
 }  // namespace detail
