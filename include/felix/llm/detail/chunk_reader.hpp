@@ -87,7 +87,7 @@ class chunk_reader {
     return valid;
   }
   [[nodiscard]] error no_answer(std::string_view why, std::string_view data) const {
-    return detail::not_an_answer(from_, why, detail::without_keys(data, key_));
+    return detail::not_an_answer(from_, why, data, key_);
   }
 
   void read_choice(const detail::element& sent, std::string_view data) {

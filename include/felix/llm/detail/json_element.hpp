@@ -3,6 +3,7 @@
 #pragma once
 
 #include <felix/error.hpp>
+#include <felix/llm/detail/without_keys.hpp>
 #include <felix/usage.hpp>
 #include <felix/utf8.hpp>
 
@@ -105,10 +106,13 @@ template <member_name... names>
   return number;
 }
 
-/// What people may read of a body: at most 512 bytes on one line, without control characters.
+/// How many bytes an excerpt is made of.
+inline constexpr std::size_t most_looked_at = 1024;
+
+/// What people may read of a body: at most 512 bytes on one line, without control characters. A key is taken out before.
 [[nodiscard]] inline std::string excerpt(std::string_view body) {
   std::string shown;
-  for (const char c : without_controls(body.substr(0, 1024))) {
+  for (const char c : without_controls(body.substr(0, most_looked_at))) {
     const bool space = c == ' ' || c == '\n' || c == '\t';
     if (!space) {
       shown += c;
@@ -122,10 +126,14 @@ template <member_name... names>
   return shown.substr(0, end);
 }
 
-[[nodiscard]] inline error not_an_answer(std::string_view from, std::string_view why, std::string_view body) {
+/// `key` is not shown.
+[[nodiscard]] inline error not_an_answer(std::string_view from, std::string_view why, std::string_view body,
+                                         std::string_view key = {}) {
+  constexpr std::size_t most_shown = 200;
+  const std::string begin = without_keys(body, key, most_shown);  // before it is cut: a part of a key is a secret too
   return {errc::protocol,
           fmt::format("{} sent {}; is it an OpenAI-compatible server, and base_url right? It begins: {}", from, why,
-                      body.empty() ? "(nothing)" : excerpt(body.substr(0, 200))),
+                      begin.empty() ? "(nothing)" : excerpt(std::string_view{begin}.substr(0, most_shown))),
           request_cost::unknown};
 }
 
