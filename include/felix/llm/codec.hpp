@@ -9,6 +9,7 @@
 #include <felix/llm/detail/error_reader.hpp>
 #include <felix/llm/detail/json_element.hpp>
 #include <felix/llm/retry_hint.hpp>
+#include <felix/utf8.hpp>
 
 #include <fmt/format.h>
 
@@ -43,8 +44,10 @@ struct embedding_list {
 /// See: the OpenAI API's chat/completions and models; what other servers send instead is tolerated where it can be.
 namespace codec {
 
-/// Whether a text is JSON.
-[[nodiscard]] inline bool is_json(std::string_view text) { return detail::parse(text).has_value(); }
+/// Whether a text is JSON, as any server would read it.
+[[nodiscard]] inline bool is_json(std::string_view text) {
+  return !text.starts_with("\xEF") && valid_utf8_end(text) == text.size() && detail::parse(text).has_value();
+}
 
 /// The error in an answer that is not a 2xx, in any of the shapes that servers use: an object or a string in `error`,
 /// `message` or `detail` at the top, HTML or plain text. `from` names the server; `headers` are the answer's

@@ -217,6 +217,19 @@ TEST_CASE("error_reader: a key with a slash is hidden where JSON escaped it, too
   CHECK_THAT(odd.what(), ContainsSubstring("a[API key]b"));
 }
 
+TEST_CASE("error_reader: an error that is not quite JSON is read", "[llm][error_reader]") {
+  const auto body = GENERATE(
+      as<std::string>{}, "{\"error\":{\"message\":\"too long \xF0\x9F\",\"code\":\"context_length_exceeded\"}}",
+      "\xEF\xBB\xBF{\"error\":{\"message\":\"too long\",\"code\":\"context_length_exceeded\"}}",
+      R"({"error":{"message":"too long \ud83d","code":"context_length_exceeded"}})",
+      R"({"error":{"message":"too long","code":"context_length_exceeded","n":123456789012345678901}})");
+  CAPTURE(body);
+  const auto failure = codec::decode_error(400, body, "s");
+  CHECK(failure.kind() == error_kind::context_overflow);
+  CHECK(failure.provider_code() == "context_length_exceeded");
+  CHECK_THAT(failure.what(), ContainsSubstring(": too long"));
+}
+
 TEST_CASE("error_reader: an excerpt is short, on one line, and safe to show", "[llm][error_reader]") {
   const auto failure = codec::decode_error(502, "a\r\n\tb\x1b[31m\x07 " + std::string(5'000, 'x'), "s");
   CHECK(failure.body_excerpt().size() == 512);

@@ -202,7 +202,9 @@ class basic_answer_stream {
   enum class form : unsigned char { unknown, events, json, page };
   /// Some servers, and what stands before them, answer a stream request with one JSON document, or with a page.
   [[nodiscard]] static form form_of(std::string_view bytes) noexcept {
-    const std::size_t begin = bytes.find_first_not_of(" \t\r\n");
+    constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
+    const std::size_t skipped = bytes.starts_with(byte_order_mark) ? byte_order_mark.size() : 0;
+    const std::size_t begin = bytes.find_first_not_of(" \t\r\n", skipped);
     if (begin == std::string_view::npos) return form::unknown;
     if (bytes[begin] == '{') return form::json;
     return bytes[begin] == '<' ? form::page : form::events;

@@ -29,8 +29,9 @@ class error_reader {
   [[nodiscard]] felix::detail::sent_error read(std::string_view body) {
     felix::detail::sent_error sent;
     simdjson::dom::parser parser;
-    element root;
-    if (body.empty() || parser.parse(body.data(), body.size()).get(root) != simdjson::SUCCESS) return sent;
+    const auto parsed = parse(parser, body);
+    if (!parsed) return sent;
+    element root = *parsed;
     simdjson::dom::array several;  // Gemini wraps its error into a list
     if (root.get(several) == simdjson::SUCCESS && several.size() > 0) root = several.at(0).value_unsafe();
     const auto inner = member(root, "error");
