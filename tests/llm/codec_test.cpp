@@ -77,6 +77,12 @@ TEST_CASE("codec: deep nesting and hostile numbers do no harm", "[llm][codec]") 
   CHECK(whole.usage().total_tokens == 0);
 }
 
+TEST_CASE("codec: JSON is what any server would read as it", "[llm][codec]") {
+  for (const char* json : {"{}", "7", R"({"n":123456789012345678901234567890})", "\"\xC3\xBC\"", " [] "})
+    CHECK(codec::is_json(json));
+  for (const char* none : {"", "x", "\xEF\xBB\xBF{}", "\"\xFF\"", "{"}) CHECK_FALSE(codec::is_json(none));
+}
+
 TEST_CASE("codec: every class of status has its advice", "[llm][codec]") {
   for (const auto& [status, word] : {std::pair{302, "redirects"},
                                      {400, "did not accept"},

@@ -9,6 +9,7 @@
 #include <felix/llm/detail/error_reader.hpp>
 #include <felix/llm/detail/json_element.hpp>
 #include <felix/llm/retry_hint.hpp>
+#include <felix/utf8.hpp>
 
 #include <fmt/format.h>
 
@@ -43,8 +44,10 @@ struct embedding_list {
 /// See: the OpenAI API's chat/completions and models; what other servers send instead is tolerated where it can be.
 namespace codec {
 
-/// Whether a text is JSON.
-[[nodiscard]] inline bool is_json(std::string_view text) { return detail::parse(text).has_value(); }
+/// Whether a text is JSON, as any server would read it.
+[[nodiscard]] inline bool is_json(std::string_view text) {
+  return !text.starts_with("\xEF") && valid_utf8_end(text) == text.size() && detail::parse(text).has_value();
+}
 
 /// The error in an answer that is not a 2xx, in any of the shapes that servers use: an object or a string in `error`,
 /// `message` or `detail` at the top, HTML or plain text. `from` names the server; `headers` are the answer's
@@ -79,21 +82,23 @@ template <header_source Headers = no_headers>
                             std::move(details));
 }
 
-/// The answer in the body of a 2xx. `from` names the server in errors. Throws error (protocol) when it holds no answer,
-/// and api_error when it tells of a failure. content null or missing is an empty text; usage missing is 0 and marked as estimated.
-[[nodiscard]] inline chat_response decode(std::string_view body, std::string_view from) {
+/// The answer in the body of a 2xx. `from` names the server in errors, and `key` is not shown in them.
+/// Throws error (protocol) when it holds no answer, and api_error when it tells of a failure. content null or missing is
+/// an empty text; usage missing is 0 and marked as estimated.
+[[nodiscard]] inline chat_response decode(std::string_view body, std::string_view from, std::string_view key = {}) {
   const auto root = detail::parse(body);
-  if (!root) throw detail::not_an_answer(from, "no JSON", body);
+  if (!root) throw detail::not_an_answer(from, "no JSON", body, key);
   const auto choices = detail::array_of(*root, "choices");
-  if (!choices && detail::member(*root, "error"))  // gateways say 200 to it
-    throw decode_stream_error(body, from, stream_position::before_the_first_token);
-  if (!choices || choices->size() == 0) throw detail::not_an_answer(from, "JSON without choices", body);
+  const bool is_empty = !choices || choices->size() == 0;
+  if (is_empty && detail::member(*root, "error"))  // gateways say 200 to it
+    throw decode_stream_error(body, from, stream_position::before_the_first_token, no_headers{}, key);
+  if (is_empty) throw detail::not_an_answer(from, "JSON without choices", body, key);
 
   chat_response answer;
   std::size_t position = 0;
   for (const detail::element sent : *choices) {
     const auto message = detail::member(sent, "message");
-    if (!message) throw detail::not_an_answer(from, "a choice without a message", body);
+    if (!message) throw detail::not_an_answer(from, "a choice without a message", body, key);
     chat_choice& choice = answer.choice(position++);
     choice.text = detail::string_of(*message, "content");
     choice.reasoning = detail::reasoning_of(*message);
@@ -118,11 +123,12 @@ template <header_source Headers = no_headers>
 }
 
 /// The models in the body of GET /models.
-[[nodiscard]] inline std::vector<model_info> decode_models(std::string_view body, std::string_view from) {
+[[nodiscard]] inline std::vector<model_info> decode_models(std::string_view body, std::string_view from,
+                                                           std::string_view key = {}) {
   const auto root = detail::parse(body);
-  if (!root) throw detail::not_an_answer(from, "no JSON", body);
+  if (!root) throw detail::not_an_answer(from, "no JSON", body, key);
   const auto data = detail::array_of(*root, "data");
-  if (!data) throw detail::not_an_answer(from, "no list of models", body);
+  if (!data) throw detail::not_an_answer(from, "no list of models", body, key);
   std::vector<model_info> models;
   for (const detail::element entry : *data) {
     const auto meta = detail::member(entry, "meta");  // llama.cpp
@@ -136,11 +142,12 @@ template <header_source Headers = no_headers>
 
 /// The vectors in the body of an answer of /embeddings to `texts` texts, as numbers or as base64 of little-endian floats.
 /// Throws error (protocol) when one is missing, is no vector, or has a length that is no number.
-[[nodiscard]] inline embedding_list decode_embeddings(std::string_view body, std::string_view from, std::size_t texts) {
+[[nodiscard]] inline embedding_list decode_embeddings(std::string_view body, std::string_view from, std::size_t texts,
+                                                      std::string_view key = {}) {
   const auto root = detail::parse(body);
-  if (!root) throw detail::not_an_answer(from, "no JSON", body);
+  if (!root) throw detail::not_an_answer(from, "no JSON", body, key);
   const auto data = detail::array_of(*root, "data");
-  if (!data) throw detail::not_an_answer(from, "no list of embeddings", body);
+  if (!data) throw detail::not_an_answer(from, "no list of embeddings", body, key);
   embedding_list read;
   read.vectors.resize(texts);
   std::size_t position = 0;
@@ -148,7 +155,7 @@ template <header_source Headers = no_headers>
     const auto index =
         static_cast<std::size_t>(detail::count_of(entry, "index").value_or(static_cast<token_count>(position)));
     ++position;
-    if (index >= texts) throw detail::not_an_answer(from, "an embedding that was not asked for", body);
+    if (index >= texts) throw detail::not_an_answer(from, "an embedding that was not asked for", body, key);
     std::vector<float>& vector = read.vectors[index];
     vector.clear();
     if (const auto numbers = detail::array_of(entry, "embedding")) {
@@ -159,7 +166,8 @@ template <header_source Headers = no_headers>
       }
     } else {
       const auto bytes = felix::detail::from_base64(detail::view_of(entry, "embedding"));
-      if (!bytes || bytes->size() % 4 != 0) throw detail::not_an_answer(from, "an embedding that is no vector", body);
+      if (!bytes || bytes->size() % 4 != 0)
+        throw detail::not_an_answer(from, "an embedding that is no vector", body, key);
       for (std::size_t at = 0; at < bytes->size(); at += 4) {
         std::uint32_t bits = 0;
         for (std::size_t i = 4; i-- > 0;) bits = bits << 8U | static_cast<unsigned char>((*bytes)[at + i]);
@@ -169,10 +177,10 @@ template <header_source Headers = no_headers>
     double norm = 0;
     for (const float value : vector) norm += static_cast<double>(value) * static_cast<double>(value);
     if (vector.empty() || !std::isfinite(norm))
-      throw detail::not_an_answer(from, "an embedding that is no vector", body);
+      throw detail::not_an_answer(from, "an embedding that is no vector", body, key);
   }
   for (const auto& vector : read.vectors) {
-    if (vector.empty()) throw detail::not_an_answer(from, "fewer embeddings than texts", body);
+    if (vector.empty()) throw detail::not_an_answer(from, "fewer embeddings than texts", body, key);
   }
   const auto usage = detail::member(*root, "usage");
   read.usage = usage ? detail::usage_of(*usage) : token_usage{.estimated = true};
@@ -182,12 +190,13 @@ template <header_source Headers = no_headers>
 }
 
 /// What a tokenize endpoint counted: vLLM's `count`, or the length of llama.cpp's list.
-[[nodiscard]] inline token_count decode_token_count(std::string_view body, std::string_view from) {
+[[nodiscard]] inline token_count decode_token_count(std::string_view body, std::string_view from,
+                                                    std::string_view key = {}) {
   const auto root = detail::parse(body);
-  if (!root) throw detail::not_an_answer(from, "no JSON", body);
+  if (!root) throw detail::not_an_answer(from, "no JSON", body, key);
   if (const auto count = detail::count_of(*root, "count")) return *count;
   const auto tokens = detail::array_of(*root, "tokens");
-  if (!tokens) throw detail::not_an_answer(from, "no count of tokens", body);
+  if (!tokens) throw detail::not_an_answer(from, "no count of tokens", body, key);
   return static_cast<token_count>(tokens->size());
 }
 

@@ -85,7 +85,7 @@ class basic_openai_model {
   /// What the server offers: GET /models.
   task<std::vector<model_info>> models() {
     const std::string body = co_await server_->send(server_->url().with_path("/models"));
-    co_return codec::decode_models(body, server_->url().origin());
+    co_return codec::decode_models(body, server_->url().origin(), server_->key());
   }
 
   /// Which server it is, and what it can take at once: by its models, and what they make one ask. For the options of the
@@ -96,7 +96,7 @@ class basic_openai_model {
   task<server_info> identify() {
     const http_response got = co_await server_->ask(url().with_path("/models"));
     server_->check(got.head, got.body);
-    const std::vector<model_info> models = codec::decode_models(got.body, url().origin());
+    const std::vector<model_info> models = codec::decode_models(got.body, url().origin(), server_->key());
     server_info found;
     found.dialect = dialect_of(got.head, models);
     const bool unknown = found.dialect == dialects::plain;
@@ -118,7 +118,7 @@ class basic_openai_model {
   task<embedding_list> embeddings(embedding_request request) {
     std::string json = request.body(server_->options().model);
     const std::string body = co_await server_->send(server_->url().with_path("/embeddings"), std::move(json));
-    co_return codec::decode_embeddings(body, server_->url().origin(), request.texts().size());
+    co_return codec::decode_embeddings(body, server_->url().origin(), request.texts().size(), server_->key());
   }
 
   /// How many tokens a text has, as the server counts them, without what a chat template adds. Takes no slot.
@@ -136,7 +136,7 @@ class basic_openai_model {
     }
     json += '}';
     const std::string body = co_await server_->send(server_->url().outside_v1(spoken.tokenize_path), std::move(json));
-    co_return codec::decode_token_count(body, server_->url().origin());
+    co_return codec::decode_token_count(body, server_->url().origin(), server_->key());
   }
 
   /// Whether the server can answer now. Asks where its dialect says, else for its models. Does not throw but `cancelled`.
@@ -211,9 +211,7 @@ class basic_openai_model {
   [[nodiscard]] chat_response finish(basic_http_exchange<Loop>& exchange) const {
     http_response got = exchange.whole();
     server_->check(got.head, got.body);
-    chat_response answer = codec::decode(server_->without_key(std::move(got.body)), url().origin());
-    if (!server_->options().api_key.empty())  // again: the body may have had it escaped
-      answer.text(server_->without_key(answer.text()));
+    chat_response answer = codec::decode(got.body, url().origin(), server_->key());
     chat_timing timing{.time_to_first_byte = got.timing.first_byte, .total = got.timing.total};
     if (const auto& at_work = answer.timing_of_server())
       timing.queued = std::max(std::chrono::nanoseconds{0}, timing.total - at_work->prompt - at_work->generated);

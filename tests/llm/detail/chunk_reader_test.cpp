@@ -127,6 +127,18 @@ TEST_CASE("chunk_reader: a byte that is no part of a code point is read as U+FFF
   CHECK_THROWS_WITH(chunks.read("{\xFF}", false), ContainsSubstring("no JSON"));
 }
 
+TEST_CASE("chunk_reader: an event with half a surrogate pair, or a number too long, is read", "[llm][chunk_reader]") {
+  chat_response whole;
+  chunk_reader chunks{whole, "s"};
+  CHECK(chunks.read(chunk(R"({"content":"hi \ud83d"})"), false).at(0).text() == "hi \xEF\xBF\xBD");
+  CHECK(chunks.read(chunk(R"({"content":"\ude00 there"})"), false).at(0).text() == "\xEF\xBF\xBD there");
+  CHECK(chunks.read(R"({"seed":123456789012345678901234567890,"choices":[{"delta":{"content":"!"}}]})", false)
+            .at(0)
+            .text() == "!");
+  CHECK_THROWS_WITH(chunks.read(R"({"error":{"message":"boom \ud83d"},"seed":123456789012345678901234567890})", false),
+                    ContainsSubstring("boom \xEF\xBF\xBD"));
+}
+
 TEST_CASE("chunk_reader: a whole answer is its own delta", "[llm][chunk_reader]") {
   chat_response whole;
   chunk_reader chunks{whole, "s"};

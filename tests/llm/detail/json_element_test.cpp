@@ -132,9 +132,10 @@ TEST_CASE("json_element: lists", "[llm][json_element]") {
 
 TEST_CASE("json_element: what is no JSON is nothing", "[llm][json_element]") {
   using namespace std::string_view_literals;
-  for (const std::string_view text :
-       {""sv, " "sv, "{"sv, "}"sv, "{\"a\":1"sv, "{\"a\":1,}"sv, "{'a':1}"sv, "nul"sv, "NaN"sv, "01"sv, "1 2"sv,
-        "\"\xff\""sv, "\"\n\""sv, "\"\\ud83d\""sv, "{\"a\":1}\0"sv, "data: {}"sv, "<html>"sv, "1e400"sv}) {
+  for (const std::string_view text : {""sv,           " "sv,           "{"sv,        "}"sv,         "{\"a\":1"sv,
+                                      "{\"a\":1,}"sv, "{'a':1}"sv,     "nul"sv,      "NaN"sv,       "01"sv,
+                                      "1 2"sv,        "\xff"sv,        "\"\n\""sv,   "\"\\u12\""sv, "\xEF\xBB\xBF"sv,
+                                      "\xEF\xBB{}"sv, "{\"a\":1}\0"sv, "data: {}"sv, "<html>"sv,    "1e400"sv}) {
     CAPTURE(text);
     CHECK_FALSE(parse(text));
   }
@@ -209,4 +210,26 @@ TEST_CASE("json_element: an integer of any length breaks nothing but itself", "[
   CHECK_FALSE(count_of(*root, "n"));
   CHECK_FALSE(parse(R"({"n":123456789012345678901234567890)"));
   CHECK_FALSE(parse("12345678901234567890123 nonsense"));
+}
+
+TEST_CASE("json_element: what servers do wrong is put right", "[llm][json_element]") {
+  using namespace std::string_view_literals;
+  const auto [sent, read] = GENERATE(table<std::string_view, std::string_view>({
+      {"\xEF\xBB\xBF{\"t\":\"x\"}", "x"},
+      {"{\"t\":\"cut \xF0\x9F\"}", "cut \xEF\xBF\xBD\xEF\xBF\xBD"},
+      {R"({"t":"cut \ud83d"})", "cut \xEF\xBF\xBD"},
+      {R"({"t":"\uDE00 and on"})", "\xEF\xBF\xBD and on"},
+      {R"({"t":"\ud83dx\ud83d\ud83d\ude00\ude00"})", "\xEF\xBF\xBDx\xEF\xBF\xBD\xF0\x9F\x98\x80\xEF\xBF\xBD"},
+      {R"({"t":"\ud83d\u0041"})",
+       "\xEF\xBF\xBD"
+       "A"},
+      {R"({"t":"\\ud83d \ud83d"})", "\\ud83d \xEF\xBF\xBD"},
+      {"\xEF\xBB\xBF{\"t\":\"\\ud83d\xff\",\"n\":123456789012345678901234567890}", "\xEF\xBF\xBD\xEF\xBF\xBD"},
+  }));
+  CAPTURE(sent);
+  const auto root = parse(sent);
+  REQUIRE(root);
+  CHECK(view_of(*root, "t") == read);
+  for (const std::string_view broken : {R"({"t":"\ud83d)"sv, R"({"t":"\ud83d\ude0"})"sv, R"({"t":"\ud8)"sv, R"("\)"sv})
+    CHECK_FALSE(parse(broken));
 }

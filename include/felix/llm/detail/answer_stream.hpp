@@ -41,7 +41,7 @@ class basic_answer_stream {
       : server_{server},
         exchange_{server.http().open(std::move(request))},
         whole_{std::move(whole)},
-        chunks_{whole_->response(), server.url().origin(), server.options().api_key.reveal()},
+        chunks_{whole_->response(), server.url().origin(), server.key()},
         prompt_bytes_{prompt_bytes} {
     whole_->response().finish_reason(finish_reason::other);
   }
@@ -115,8 +115,9 @@ class basic_answer_stream {
       case form::json:
       case form::page: whole_body_ += bytes; break;
       case form::events:
-        if (!has_event_ && whole_body_.size() < most_shown_bytes)
-          whole_body_ += bytes.substr(0, most_shown_bytes - whole_body_.size());
+        if (const std::size_t most = most_shown_bytes + 6 * server_.key().size();  // \u0061: six bytes may be one
+            !has_event_ && whole_body_.size() < most)
+          whole_body_ += bytes.substr(0, most - whole_body_.size());
         events_.feed(bytes);
         break;
     }
@@ -150,10 +151,10 @@ class basic_answer_stream {
   std::vector<chat_delta>* finish() {
     const bool no_events = form_ == form::events && !has_event_ && !begins_like_events(whole_body_);
     if (form_ == form::page || no_events)
-      throw codec::detail::not_an_answer(from(), "no stream", server_.without_key(std::move(whole_body_)));
+      throw codec::detail::not_an_answer(from(), "no stream", whole_body_, server_.key());
     if (form_ == form::json) {
       note_content();
-      return &chunks_.read_whole(codec::decode(server_.without_key(std::move(whole_body_)), from()));
+      return &chunks_.read_whole(codec::decode(whole_body_, from(), server_.key()));
     }
     if (events_.finish()) is_done_ = true;
     if (is_done_) exchange_.let_end();
@@ -201,7 +202,9 @@ class basic_answer_stream {
   enum class form : unsigned char { unknown, events, json, page };
   /// Some servers, and what stands before them, answer a stream request with one JSON document, or with a page.
   [[nodiscard]] static form form_of(std::string_view bytes) noexcept {
-    const std::size_t begin = bytes.find_first_not_of(" \t\r\n");
+    constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
+    const std::size_t skipped = bytes.starts_with(byte_order_mark) ? byte_order_mark.size() : 0;
+    const std::size_t begin = bytes.find_first_not_of(" \t\r\n", skipped);
     if (begin == std::string_view::npos) return form::unknown;
     if (bytes[begin] == '{') return form::json;
     return bytes[begin] == '<' ? form::page : form::events;

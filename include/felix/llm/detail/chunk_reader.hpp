@@ -8,7 +8,6 @@
 #include <felix/llm/detail/answer_reader.hpp>
 #include <felix/llm/detail/json_element.hpp>
 #include <felix/usage.hpp>
-#include <felix/utf8.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -30,14 +29,13 @@ class chunk_reader {
       : into_{into}, from_{from}, key_{key} {}
 
   /// What was new in `data`, one delta a choice; empty ones are left out. Valid until the next read(). `padded`: 64 bytes
-  /// behind `data` can be read. A byte that is no part of a code point is read as U+FFFD.
+  /// behind `data` can be read. A byte that is no part of a code point is read as U+FFFD, and half a surrogate pair.
   /// Throws api_error for an event that tells of a failure, error (protocol) for what is no JSON.
   std::vector<chat_delta>& read(std::string_view data, bool padded) {
     deltas_.clear();
-    detail::element root;
-    const simdjson::error_code failed = parser_.parse(data.data(), data.size(), !padded).get(root);
-    if (failed == simdjson::UTF8_ERROR) return read(valid_utf8(data), false);
-    if (failed != simdjson::SUCCESS) throw no_answer("an event that is no JSON", data);
+    const auto parsed = detail::parse(parser_, data, padded);
+    if (!parsed) throw no_answer("an event that is no JSON", data);
+    const detail::element root = *parsed;
     const auto [choices, id, object, model, usage, timings, error] =
         detail::members<"choices", "id", "object", "model", "usage", "timings", "error">(root);
     const bool calls_itself_error = !choices && detail::view_of(object) == "error";  // vLLM, formerly
@@ -68,7 +66,7 @@ class chunk_reader {
   /// The failure that the data of an event tells of.
   [[nodiscard]] api_error failure(std::string_view data) const {
     const auto position = contents_ == 0 ? stream_position::before_the_first_token : stream_position::after_it;
-    return decode_stream_error(valid_utf8(data), from_, position, no_headers{}, key_);
+    return decode_stream_error(data, from_, position, no_headers{}, key_);
   }
 
   /// Whether each choice that has begun has said why it ended.
@@ -81,13 +79,8 @@ class chunk_reader {
   [[nodiscard]] token_count contents() const noexcept { return contents_; }
 
  private:
-  [[nodiscard]] static std::string valid_utf8(std::string_view data) {
-    std::string valid;
-    append_valid_utf8(valid, data);
-    return valid;
-  }
   [[nodiscard]] error no_answer(std::string_view why, std::string_view data) const {
-    return detail::not_an_answer(from_, why, detail::without_keys(data, key_));
+    return detail::not_an_answer(from_, why, data, key_);
   }
 
   void read_choice(const detail::element& sent, std::string_view data) {

@@ -5,10 +5,10 @@
 #include <felix/error.hpp>
 #include <felix/llm/detail/error_kinds.hpp>
 #include <felix/llm/detail/json_element.hpp>
+#include <felix/llm/detail/without_keys.hpp>
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -18,31 +18,6 @@
 namespace felix::inline v1 {
 namespace codec {
 namespace detail {
-
-/// The text with each occurrence of `key` replaced, and of what looks like one: some servers repeat a key that is wrong.
-[[nodiscard]] inline std::string without_keys(std::string_view text, std::string_view key) {
-  constexpr std::string_view instead = "[API key]";
-  const auto is_part = [](char c) {
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' || c == '_' ||
-           c == '*';
-  };
-  std::string shown;
-  for (std::size_t at = 0; at < text.size();) {
-    const std::string_view rest = text.substr(at);
-    std::size_t hidden = !key.empty() && rest.starts_with(key) ? key.size() : 0;
-    if (hidden == 0 && rest.starts_with("sk-") && (at == 0 || !is_part(text[at - 1]))) {
-      std::size_t end = 3;
-      while (end < rest.size() && is_part(rest[end])) ++end;
-      if (end >= 11) hidden = end;  // a word such as "sk-learn" is not meant
-    }
-    if (hidden > 0)
-      shown += instead;
-    else
-      shown += text[at];
-    at += std::max(hidden, std::size_t{1});
-  }
-  return shown;
-}
 
 /// Reads what a server says about a failure, in any of the shapes that servers use.
 class error_reader {
@@ -54,8 +29,9 @@ class error_reader {
   [[nodiscard]] felix::detail::sent_error read(std::string_view body) {
     felix::detail::sent_error sent;
     simdjson::dom::parser parser;
-    element root;
-    if (body.empty() || parser.parse(body.data(), body.size()).get(root) != simdjson::SUCCESS) return sent;
+    const auto parsed = parse(parser, body);
+    if (!parsed) return sent;
+    element root = *parsed;
     simdjson::dom::array several;  // Gemini wraps its error into a list
     if (root.get(several) == simdjson::SUCCESS && several.size() > 0) root = several.at(0).value_unsafe();
     const auto inner = member(root, "error");
@@ -137,11 +113,10 @@ template <class Headers>
 [[nodiscard]] inline felix::detail::sent_error sent_by(std::string_view body, std::string_view key,
                                                        api_error::details& details) {
   constexpr std::size_t most = 64 * 1024;  // an error is short; what is longer is shown as text
-  const std::string safe = without_keys(body.substr(0, most), key);
   error_reader reader{key};
-  auto sent = reader.read(safe);
-  // A key that JSON had escaped would still be in the body.
-  details.body_excerpt = reader.has_hidden() ? sent.message : excerpt(safe);
+  auto sent = reader.read(body.substr(0, most));  // as it came: a key may be a part of any word
+  // What looks like a key, and JSON had escaped, would still be in the body.
+  details.body_excerpt = reader.has_hidden() ? sent.message : excerpt(without_keys(body, key, most_looked_at));
   if (sent.message.empty()) sent.message = excerpt(std::string_view{details.body_excerpt}.substr(0, 200));
   return sent;
 }

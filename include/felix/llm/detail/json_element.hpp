@@ -3,6 +3,7 @@
 #pragma once
 
 #include <felix/error.hpp>
+#include <felix/llm/detail/without_keys.hpp>
 #include <felix/usage.hpp>
 #include <felix/utf8.hpp>
 
@@ -105,10 +106,13 @@ template <member_name... names>
   return number;
 }
 
-/// What people may read of a body: at most 512 bytes on one line, without control characters.
+/// How many bytes an excerpt is made of.
+inline constexpr std::size_t most_looked_at = 1024;
+
+/// What people may read of a body: at most 512 bytes on one line, without control characters. A key is taken out before.
 [[nodiscard]] inline std::string excerpt(std::string_view body) {
   std::string shown;
-  for (const char c : without_controls(body.substr(0, 1024))) {
+  for (const char c : without_controls(body.substr(0, most_looked_at))) {
     const bool space = c == ' ' || c == '\n' || c == '\t';
     if (!space) {
       shown += c;
@@ -122,10 +126,14 @@ template <member_name... names>
   return shown.substr(0, end);
 }
 
-[[nodiscard]] inline error not_an_answer(std::string_view from, std::string_view why, std::string_view body) {
+/// `key` is not shown.
+[[nodiscard]] inline error not_an_answer(std::string_view from, std::string_view why, std::string_view body,
+                                         std::string_view key = {}) {
+  constexpr std::size_t most_shown = 200;
+  const std::string begin = without_keys(body, key, most_shown);  // before it is cut: a part of a key is a secret too
   return {errc::protocol,
           fmt::format("{} sent {}; is it an OpenAI-compatible server, and base_url right? It begins: {}", from, why,
-                      body.empty() ? "(nothing)" : excerpt(body.substr(0, 200))),
+                      begin.empty() ? "(nothing)" : excerpt(std::string_view{begin}.substr(0, most_shown))),
           request_cost::unknown};
 }
 
@@ -153,18 +161,64 @@ template <member_name... names>
   return changed;
 }
 
+/// The document with \ufffd for each escaped half of a surrogate pair that stands alone: servers cut answers there.
+[[nodiscard]] inline std::string without_lone_surrogates(std::string_view json) {
+  const auto unit_at = [&](std::size_t at) {
+    int unit = json.substr(at).starts_with("\\u") ? 0 : -1;
+    for (std::size_t i = at + 2; i < at + 6 && unit >= 0; ++i) {
+      const int digit = i < json.size() ? hexadecimal(json[i]) : -1;
+      unit = digit < 0 ? -1 : unit * 16 + digit;
+    }
+    return unit;
+  };
+  std::string changed;
+  for (std::size_t at = 0; at < json.size();) {
+    const int unit = unit_at(at);
+    const bool is_high = unit >= 0xD800 && unit < 0xDC00;
+    const int next = is_high ? unit_at(at + 6) : -1;
+    std::size_t step = json[at] == '\\' ? 2 : 1;  // so that \\u is not taken for an escape
+    if (next >= 0xDC00 && next < 0xE000) {
+      step = 12;
+    } else if (unit >= 0xD800 && unit < 0xE000) {
+      changed += "\\ufffd";
+      at += 6;
+      continue;
+    }
+    changed += json.substr(at, step);
+    at += step;
+  }
+  return changed;
+}
+
+/// The document with what servers do wrong put right: a byte order mark, bytes that are not UTF-8 (each as U+FFFD), half
+/// surrogate pairs, and integers beyond 64 bits.
+[[nodiscard]] inline std::string mended(std::string_view json) {
+  constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
+  if (json.starts_with(byte_order_mark)) json.remove_prefix(byte_order_mark.size());
+  std::string valid;
+  append_valid_utf8(valid, json);
+  return with_long_integers_as_floats(without_lone_surrogates(valid));
+}
+
+/// With `parser`: the element is valid until its next parse. What simdjson refuses is tried once more, mended. `padded`:
+/// simdjson::SIMDJSON_PADDING bytes behind the text can be read. Nothing for what is no JSON.
+[[nodiscard]] inline std::optional<element> parse(simdjson::dom::parser& parser, std::string_view json,
+                                                  bool padded = false) {
+  element root;
+  if (json.empty()) return std::nullopt;
+  if (parser.parse(json.data(), json.size(), !padded).get(root) == simdjson::SUCCESS) return root;
+  const std::string changed = mended(json);
+  if (changed == json || parser.parse(changed).get(root) != simdjson::SUCCESS) return std::nullopt;
+  return root;
+}
+
 /// With the parser of this thread, whose memory is used for answer after answer: the element is valid until the next
 /// parse. Nothing for what is no JSON.
 [[nodiscard]] inline std::optional<element> parse(std::string_view json) {
   static thread_local simdjson::dom::parser parser;
   constexpr std::size_t most_kept_bytes = std::size_t{1} << 20U;
   if (parser.capacity() > most_kept_bytes && json.size() <= most_kept_bytes) parser = simdjson::dom::parser{};
-  element root;
-  if (json.empty()) return std::nullopt;
-  if (parser.parse(json.data(), json.size()).get(root) == simdjson::SUCCESS) return root;
-  const std::string changed = with_long_integers_as_floats(json);
-  if (changed.size() == json.size() || parser.parse(changed).get(root) != simdjson::SUCCESS) return std::nullopt;
-  return root;
+  return parse(parser, json);
 }
 
 }  // namespace detail
