@@ -379,3 +379,46 @@ TEST_CASE("client: a stop is no failure, in statistics and in the log", "[llm][c
   REQUIRE(log.size() == 2);
   CHECK_THAT(log[1], ContainsSubstring("#1 stopped: "));
 }
+
+TEST_CASE("client: hands its options on to its layers, and their figures back", "[llm][client]") {
+  model_server::server server{{.speed = 100}};
+  felix::event_loop loop;
+  std::vector<std::string> log;
+  felix::client llm{loop,
+                    {.base_url = server.url(),
+                     .limit_by = felix::limit{1}.waiting({.max_waiting = 0}),
+                     .rate = felix::rate_limit_options{.requests_per_minute = 6'000},
+                     .log = [&](const felix::log_line& l) { log.push_back(l.text); }}};
+  {
+    auto left = llm.stream(chat_request{}.user("A long story").max_tokens(60));
+    CHECK_FALSE(loop.run(read_some(left, 2)).empty());
+    CHECK_THROWS_AS(loop.run(llm.complete(chat_request{}.user("x"))), felix::error);  // nobody may wait
+  }
+  const auto stats = llm.usage_stats();
+  CHECK(stats.rate.requests.per_minute == 6'000);
+  CHECK(stats.refused == 1);
+  CHECK(stats.left == 1);
+  REQUIRE(log.size() == 4);
+  CHECK(log[3] == "#1 left");
+  felix::client elsewhere{
+      loop, {.base_url = "https" + server.url().substr(4), .retry = {.attempts = 1}, .ca_file = "/nowhere.pem"}};
+  CHECK_THROWS_WITH(loop.run(elsewhere.complete(chat_request{}.user("x"))), ContainsSubstring("CA"));
+}
+
+TEST_CASE("client: destroyed while it is asked for models, it ends that too", "[llm][client]") {
+  fault_server server{[](const felix::test::request&) {
+    auto silent = felix::test::http(200, "{}");
+    silent.delay = 600s;  // the server ends it with the test
+    return silent;
+  }};
+  felix::event_loop loop;
+  std::optional<felix::client> llm{std::in_place, loop, felix::client_options{.base_url = server.url()}};
+  int ended = 0;
+  const auto count = [&](auto outcome) { ended += outcome ? 0 : 1; };
+  loop.spawn(llm->models(), count);
+  loop.spawn(llm->health(), count);
+  loop.spawn(llm->embeddings(felix::embedding_request{}.text("x")), count);
+  while (server.requests().size() < 3) loop.poll();
+  llm.reset();
+  CHECK(ended == 3);
+}

@@ -257,9 +257,9 @@ class basic_client {
     /// Before a delta is asked for.
     [[nodiscard]] chat_stream& resume() {
       phase before = phase::idle;
-      if (!phase_.compare_exchange_strong(before, phase::read, std::memory_order_acquire))
-        throw cancelled{"reading a stream of a client that is gone", request_cost::unknown};
-      return *stream_;
+      if (phase_.compare_exchange_strong(before, phase::read, std::memory_order_acquire)) return *stream_;
+      phase_.wait(phase::closing, std::memory_order_acquire);  // what has come is looked at next
+      throw cancelled{"reading a stream of a client that is gone", request_cost::unknown};
     }
     /// When it has come.
     void pause() {
@@ -269,14 +269,18 @@ class basic_client {
     [[nodiscard]] const std::shared_ptr<chat_stream::answer>& whole() const noexcept { return whole_; }
 
    private:
-    enum class phase : unsigned char { idle, read, closed };
+    enum class phase : unsigned char { idle, read, closing, closed };
     struct closer {
       held_stream& self;
       void operator()() const { self.close(); }
     };
     void close() {
       phase before = phase::idle;
-      if (phase_.compare_exchange_strong(before, phase::closed, std::memory_order_acq_rel)) stream_.reset();
+      if (!phase_.compare_exchange_strong(before, phase::closing, std::memory_order_acquire)) return;
+      stream_.reset();
+      // release pairs with the acquire in resume(): the stream has ended, and what it came to is written.
+      phase_.store(phase::closed, std::memory_order_release);
+      phase_.notify_all();
     }
 
     std::shared_ptr<chat_stream::answer> whole_;
