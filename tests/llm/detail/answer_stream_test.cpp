@@ -290,6 +290,16 @@ TEST_CASE("answer_stream: what is no event at all", "[llm][answer_stream]") {
   CHECK_THAT(on.got.error, ContainsSubstring("neither a finish_reason nor [DONE] came"));
 }
 
+TEST_CASE("answer_stream: [DONE] without any choice is no answer", "[llm][answer_stream]") {
+  scene on;
+  const auto before = GENERATE(as<std::string>{}, "", ": ping\n\n", "data: {\"choices\":[]}\n\n", "data: {}\n\n");
+  CAPTURE(before);
+  CHECK(on.streamed(before + std::string{done}).log == "protocol_error");
+  CHECK_THAT(on.got.error, ContainsSubstring("no choice came"));
+  CHECK(on.got.cost == felix::request_cost::unknown);
+  CHECK(on.streamed(before + std::string{role} + std::string{done}).log == "end");
+}
+
 TEST_CASE("answer_stream: bytes that are neither events nor JSON are no answer", "[llm][answer_stream]") {
   scene on{"a+key"};
   const auto body = GENERATE(as<std::string>{}, "plain words", "[]", "null", "\x7f\x01\xff garbage\n\n", "a+key");

@@ -158,6 +158,9 @@ class basic_answer_stream {
     }
     if (events_.finish()) is_done_ = true;
     if (is_done_) exchange_.let_end();
+    if (is_done_ && !chunks_.has_begun())
+      throw error{errc::protocol, std::string{from()} + " ended the stream without an answer: no choice came",
+                  request_cost::unknown};
     if (is_done_ || chunks_.is_finished()) return nullptr;  // some servers leave [DONE] out
     throw error{errc::protocol,
                 std::string{from()} +
