@@ -94,7 +94,7 @@ struct scene {
 
   felix::chat_stream open() {
     auto whole = std::make_shared<felix::chat_stream::answer>();
-    return {felix::detail::answer_stream::deltas(server, question(), whole), whole};
+    return {felix::detail::answer_stream::deltas(server, question().n(choices), whole), whole};
   }
   /// What is said of a prompt that nobody has counted: four bytes of the request are a token.
   felix::token_count prompt_tokens() {
@@ -131,6 +131,7 @@ struct scene {
   felix::event_loop loop;
   felix::detail::openai_server server;
   felix::stop_source asked_to_stop;
+  int choices = 1;
   seen got;
   std::optional<felix::chat_stream> stream;
 };
@@ -250,6 +251,46 @@ TEST_CASE("answer_stream: a whole answer behind a byte order mark is read", "[ll
   scene on;
   CHECK(on.answered(of_length("\xEF\xBB\xBF{\"choices\":[{\"message\":{\"content\":\"all\"}}]}")).log == "all|end");
   CHECK(on.streamed("\xEF\xBB\xBF" + whole_answer()).log == "Bees |hum \xC3\xBC|end");
+}
+
+TEST_CASE("answer_stream: each choice has its end, and so has the stream, however the connection ends",
+          "[llm][answer_stream]") {
+  scene on{"", {.between_tokens = 80ms, .total = 10s}};
+  const auto ending = GENERATE(as<std::string>{}, "reset", "close", "hang");
+  const bool counted = GENERATE(true, false);
+  CAPTURE(ending, counted);
+  on.choices = GENERATE(1, 2);
+  const auto end = [&](std::string_view log) {
+    if (ending == "reset") on.peer.reset();
+    if (ending == "close") on.peer.close();
+    return on.logs(log);
+  };
+  const std::string second = "data: {\"choices\":[{\"index\":1,\"delta\":{},\"finish_reason\":\"length\"}]}\n\n";
+  on.begin();
+  on.peer.send(std::string{chunked_head} + chunk(content("all")) + chunk(stop) +
+               chunk(on.choices == 2 ? second : ": none\n\n") + chunk(counted ? usage : ": none\n\n"));
+  REQUIRE(drive(on.loop, [&] { return on.got.log == "all|"; }));
+  on.settle();
+  CHECK(end("all|end"));
+  CHECK(on.response().finish_reason() == felix::finish_reason::stop);
+  CHECK(on.response().usage().estimated == !counted);
+}
+
+TEST_CASE("answer_stream: a choice that was asked for and has not begun is missing", "[llm][answer_stream]") {
+  scene on;
+  on.choices = 2;
+  CHECK(on.streamed(content("one") + std::string{stop}).log == "one|truncated_stream");
+  CHECK(on.streamed(content("one") + std::string{stop} + std::string{done}).log == "one|end");
+}
+
+TEST_CASE("answer_stream: a stop is one after the last finish_reason too", "[llm][answer_stream]") {
+  scene on;
+  on.begin();
+  on.peer.send(std::string{chunked_head} + chunk(content("all")) + chunk(stop));
+  REQUIRE(drive(on.loop, [&] { return on.got.log == "all|"; }));
+  on.settle();
+  on.asked_to_stop.request_stop();
+  CHECK(on.logs("all|cancelled"));
 }
 
 TEST_CASE("answer_stream: an error before the first content is one, later it interrupts", "[llm][answer_stream]") {
