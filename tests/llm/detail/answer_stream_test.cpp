@@ -314,7 +314,7 @@ TEST_CASE("answer_stream: an error before the first content is one, later it int
 
 TEST_CASE("answer_stream: what is no JSON is an error, and shows no key", "[llm][answer_stream]") {
   scene on{"a+key"};
-  CHECK(on.streamed("data: {\"choices\" a+key\n\n").log == "protocol_error");
+  CHECK(on.streamed("data: {\"object\" a+key\n\n").log == "protocol_error");
   CHECK_THAT(on.got.error, ContainsSubstring("an event that is no JSON") && ContainsSubstring("[API key]") &&
                                !ContainsSubstring("a+key"));
   CHECK(on.streamed(content("one") + "data: nonsense\n\n").log == "one|protocol_error");
