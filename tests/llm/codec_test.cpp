@@ -83,6 +83,32 @@ TEST_CASE("codec: JSON is what any server would read as it", "[llm][codec]") {
   for (const char* none : {"", "x", "\xEF\xBB\xBF{}", "\"\xFF\"", "{"}) CHECK_FALSE(codec::is_json(none));
 }
 
+TEST_CASE("codec: choices stand where their index says", "[llm][codec]") {
+  const auto texts = [](std::string_view first, std::string_view second) {
+    std::string all;
+    const auto answer = codec::decode(R"({"choices":[{)" + std::string{first} + R"("message":{"content":"a"}},{)" +
+                                          std::string{second} + R"("message":{"content":"b"}}]})",
+                                      "s");
+    for (const auto& choice : answer.choices()) all += choice.text;
+    return all;
+  };
+  CHECK(texts(R"("index":1,)", R"("index":0,)") == "ba");
+  CHECK(texts(R"("index":0,)", R"("index":1,)") == "ab");
+  CHECK(texts("", "") == "ab");
+  // An index that is none is not believed, nor are those beside it.
+  CHECK(texts(R"("index":0,)", R"("index":0,)") == "ab");
+  CHECK(texts(R"("index":1,)", R"("index":2,)") == "ab");
+  CHECK(texts(R"("index":1,)", R"("index":-1,)") == "ab");
+  CHECK(texts(R"("index":1,)", "") == "ab");
+}
+
+TEST_CASE("codec: an error beside choices that are empty is that error", "[llm][codec]") {
+  CHECK_THROWS_WITH(codec::decode(R"({"choices":[],"error":{"message":"no model loaded"}})", "s"),
+                    ContainsSubstring("no model loaded"));
+  CHECK_THROWS_AS(codec::decode(R"({"choices":[],"error":{"message":"x"}})", "s"), felix::api_error);
+  CHECK_NOTHROW(codec::decode(R"({"choices":[{"message":{}}],"error":{"message":"x"}})", "s"));
+}
+
 TEST_CASE("codec: every class of status has its advice", "[llm][codec]") {
   for (const auto& [status, word] : {std::pair{302, "redirects"},
                                      {400, "did not accept"},

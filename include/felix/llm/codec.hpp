@@ -95,11 +95,12 @@ template <header_source Headers = no_headers>
   if (is_empty) throw detail::not_an_answer(from, "JSON without choices", body, key);
 
   chat_response answer;
+  const std::vector<std::size_t> places = detail::places_of(*choices);
   std::size_t position = 0;
   for (const detail::element sent : *choices) {
     const auto message = detail::member(sent, "message");
     if (!message) throw detail::not_an_answer(from, "a choice without a message", body, key);
-    chat_choice& choice = answer.choice(position++);
+    chat_choice& choice = answer.choice(places[position++]);
     choice.text = detail::string_of(*message, "content");
     choice.reasoning = detail::reasoning_of(*message);
     choice.refusal = detail::string_of(*message, "refusal");

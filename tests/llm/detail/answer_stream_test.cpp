@@ -94,7 +94,7 @@ struct scene {
 
   felix::chat_stream open() {
     auto whole = std::make_shared<felix::chat_stream::answer>();
-    return {felix::detail::answer_stream::deltas(server, question(), whole), whole};
+    return {felix::detail::answer_stream::deltas(server, question().n(choices), whole), whole};
   }
   /// What is said of a prompt that nobody has counted: four bytes of the request are a token.
   felix::token_count prompt_tokens() {
@@ -131,6 +131,7 @@ struct scene {
   felix::event_loop loop;
   felix::detail::openai_server server;
   felix::stop_source asked_to_stop;
+  int choices = 1;
   seen got;
   std::optional<felix::chat_stream> stream;
 };
@@ -252,6 +253,46 @@ TEST_CASE("answer_stream: a whole answer behind a byte order mark is read", "[ll
   CHECK(on.streamed("\xEF\xBB\xBF" + whole_answer()).log == "Bees |hum \xC3\xBC|end");
 }
 
+TEST_CASE("answer_stream: each choice has its end, and so has the stream, however the connection ends",
+          "[llm][answer_stream]") {
+  scene on{"", {.between_tokens = 80ms, .total = 10s}};
+  const auto ending = GENERATE(as<std::string>{}, "reset", "close", "hang");
+  const bool counted = GENERATE(true, false);
+  CAPTURE(ending, counted);
+  on.choices = GENERATE(1, 2);
+  const auto end = [&](std::string_view log) {
+    if (ending == "reset") on.peer.reset();
+    if (ending == "close") on.peer.close();
+    return on.logs(log);
+  };
+  const std::string second = "data: {\"choices\":[{\"index\":1,\"delta\":{},\"finish_reason\":\"length\"}]}\n\n";
+  on.begin();
+  on.peer.send(std::string{chunked_head} + chunk(content("all")) + chunk(stop) +
+               chunk(on.choices == 2 ? second : ": none\n\n") + chunk(counted ? usage : ": none\n\n"));
+  REQUIRE(drive(on.loop, [&] { return on.got.log == "all|"; }));
+  on.settle();
+  CHECK(end("all|end"));
+  CHECK(on.response().finish_reason() == felix::finish_reason::stop);
+  CHECK(on.response().usage().estimated == !counted);
+}
+
+TEST_CASE("answer_stream: a choice that was asked for and has not begun is missing", "[llm][answer_stream]") {
+  scene on;
+  on.choices = 2;
+  CHECK(on.streamed(content("one") + std::string{stop}).log == "one|truncated_stream");
+  CHECK(on.streamed(content("one") + std::string{stop} + std::string{done}).log == "one|end");
+}
+
+TEST_CASE("answer_stream: a stop is one after the last finish_reason too", "[llm][answer_stream]") {
+  scene on;
+  on.begin();
+  on.peer.send(std::string{chunked_head} + chunk(content("all")) + chunk(stop));
+  REQUIRE(drive(on.loop, [&] { return on.got.log == "all|"; }));
+  on.settle();
+  on.asked_to_stop.request_stop();
+  CHECK(on.logs("all|cancelled"));
+}
+
 TEST_CASE("answer_stream: an error before the first content is one, later it interrupts", "[llm][answer_stream]") {
   scene on;
   const auto event =
@@ -273,7 +314,7 @@ TEST_CASE("answer_stream: an error before the first content is one, later it int
 
 TEST_CASE("answer_stream: what is no JSON is an error, and shows no key", "[llm][answer_stream]") {
   scene on{"a+key"};
-  CHECK(on.streamed("data: {\"choices\" a+key\n\n").log == "protocol_error");
+  CHECK(on.streamed("data: {\"object\" a+key\n\n").log == "protocol_error");
   CHECK_THAT(on.got.error, ContainsSubstring("an event that is no JSON") && ContainsSubstring("[API key]") &&
                                !ContainsSubstring("a+key"));
   CHECK(on.streamed(content("one") + "data: nonsense\n\n").log == "one|protocol_error");
@@ -288,6 +329,16 @@ TEST_CASE("answer_stream: what is no event at all", "[llm][answer_stream]") {
   CHECK(on.streamed(body).log == "truncated_stream");
   CHECK_FALSE(on.got.interrupted);
   CHECK_THAT(on.got.error, ContainsSubstring("neither a finish_reason nor [DONE] came"));
+}
+
+TEST_CASE("answer_stream: [DONE] without any choice is no answer", "[llm][answer_stream]") {
+  scene on;
+  const auto before = GENERATE(as<std::string>{}, "", ": ping\n\n", "data: {\"choices\":[]}\n\n", "data: {}\n\n");
+  CAPTURE(before);
+  CHECK(on.streamed(before + std::string{done}).log == "protocol_error");
+  CHECK_THAT(on.got.error, ContainsSubstring("no choice came"));
+  CHECK(on.got.cost == felix::request_cost::unknown);
+  CHECK(on.streamed(before + std::string{role} + std::string{done}).log == "end");
 }
 
 TEST_CASE("answer_stream: bytes that are neither events nor JSON are no answer", "[llm][answer_stream]") {

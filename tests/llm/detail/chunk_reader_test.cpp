@@ -213,6 +213,41 @@ TEST_CASE("chunk_reader: pieces of a call without index and id go on with the la
   CHECK(other.tool_calls() == std::vector<felix::tool_call>{{"", "f", "1"}, {"", "g", "2"}});  // by their positions
 }
 
+TEST_CASE("chunk_reader: without an index a call is found by its id, then by its position", "[llm][chunk_reader]") {
+  chat_response whole;
+  chunk_reader chunks{whole, "s"};
+  const auto calls = [&](std::string_view several) {
+    return chunks.read(chunk(R"({"tool_calls":[)" + std::string{several} + "]}"), false).at(0).tool_calls();
+  };
+  calls(R"({"id":"A","function":{"name":"a","arguments":""}},{"id":"B","function":{"name":"b","arguments":""}})");
+  const auto by_id = calls(R"({"id":"B","function":{"arguments":"{2"}},{"id":"A","function":{"arguments":"{1"}})");
+  REQUIRE(by_id.size() == 2);
+  CHECK(by_id[0].index == 1);
+  CHECK(by_id[1].index == 0);
+  calls(R"({"function":{"arguments":","}},{"function":{"arguments":";"}})");
+  calls(R"({"id":"A","function":{"arguments":"1"}})");
+  calls(R"({"function":{"arguments":"}"}})");
+  REQUIRE(whole.tool_calls().size() == 2);
+  CHECK(whole.tool_calls()[0].arguments == "{1,1");
+  CHECK(whole.tool_calls()[1].arguments == "{2;}");
+}
+
+TEST_CASE("chunk_reader: usage that says less does not replace what was said", "[llm][chunk_reader]") {
+  chat_response whole;
+  chunk_reader chunks{whole, "s"};
+  const auto sent = [&](std::string_view usage) {
+    chunks.read(R"({"choices":[],"usage":)" + std::string{usage} + "}", false);
+    return chunks.usage().value();
+  };
+  CHECK(sent(R"({"prompt_tokens":5})").prompt_tokens == 5);
+  CHECK(sent("{}").prompt_tokens == 5);
+  CHECK(sent(R"({"prompt_tokens":6})").prompt_tokens == 6);
+  CHECK(sent(R"({"prompt_tokens":7,"completion_tokens":2})").total_tokens == 9);
+  CHECK(sent("{}").total_tokens == 9);
+  CHECK(sent(R"({"prompt_tokens":8})").prompt_tokens == 7);
+  CHECK(sent(R"({"prompt_tokens":9,"completion_tokens":3})").total_tokens == 12);
+}
+
 TEST_CASE("chunk_reader: a delta has what is new, and nothing else is one", "[llm][chunk_reader]") {
   chat_response whole;
   chunk_reader chunks{whole, "s"};

@@ -217,6 +217,18 @@ TEST_CASE("error_reader: a key with a slash is hidden where JSON escaped it, too
   CHECK_THAT(odd.what(), ContainsSubstring("a[API key]b"));
 }
 
+TEST_CASE("error_reader: of an error in an answer only what it says is shown", "[llm][error_reader]") {
+  const auto event = [](std::string_view error) {
+    return codec::decode_stream_error(
+        R"({"choices":[{"delta":{"content":"secret"},"finish_reason":"error"}])" + std::string{error} + "}", "s",
+        codec::stream_position::after_it);
+  };
+  CHECK(event(R"(,"error":{"message":"boom"})").body_excerpt() == "boom");
+  CHECK_THAT(event(R"(,"error":{"message":"boom"})").what(), ContainsSubstring("boom") && !ContainsSubstring("secret"));
+  CHECK(event("").body_excerpt().empty());
+  CHECK_THAT(event("").what(), ContainsSubstring("(no message)") && !ContainsSubstring("secret"));
+}
+
 TEST_CASE("error_reader: an error that is not quite JSON is read", "[llm][error_reader]") {
   const auto body = GENERATE(
       as<std::string>{}, "{\"error\":{\"message\":\"too long \xF0\x9F\",\"code\":\"context_length_exceeded\"}}",

@@ -196,6 +196,19 @@ TEST_CASE("json_element: what is no answer says from where, why, and how it begi
   CHECK_THAT(not_an_answer("h", "no JSON", "").what(), ContainsSubstring("It begins: (nothing)"));
 }
 
+TEST_CASE("json_element: what is no answer does not show what was said", "[llm][json_element]") {
+  for (const char* body :
+       {R"({"id":"x","choices":[{"text":"secret"}]})", R"({"choices" : [{"message":{"content":"secret)",
+        R"(data: {"choices":[{"delta":{"content":"secret"}}]})", R"({"message":{"content":"secret"}})",
+        R"({"t":"secret","choices")"}) {
+    const felix::error failure = not_an_answer("http://host:1", "a choice without a message", body);
+    CHECK_THAT(failure.what(), ContainsSubstring("http://host:1 sent a choice without a message") &&
+                                   ContainsSubstring("not shown") && !ContainsSubstring("secret"));
+  }
+  for (const char* body : {R"(<div id="content">secret)", R"(["choices","secret"])", "choices: secret", "secret"})
+    CHECK_THAT(not_an_answer("h", "no JSON", body).what(), ContainsSubstring("secret"));
+}
+
 TEST_CASE("json_element: an integer of any length breaks nothing but itself", "[llm][json_element]") {
   const auto root =
       parse(R"({"id":"1234567890123456789012","n":123456789012345678901234567890,"m":-98765432109876543210,)"

@@ -46,6 +46,22 @@ namespace detail {
   return simdjson::minify(*sent);
 }
 
+/// The place of each choice of an answer: its index, where each has one of its own, else as they come.
+[[nodiscard]] inline std::vector<std::size_t> places_of(const simdjson::dom::array& choices) {
+  std::vector<std::size_t> by_index;
+  std::vector<std::size_t> as_they_come;
+  std::vector<bool> taken(choices.size());
+  for (const element choice : choices) {
+    const auto index = static_cast<std::size_t>(count_of(choice, "index").value_or(-1));
+    if (index < taken.size() && !taken[index]) {
+      taken[index] = true;
+      by_index.push_back(index);
+    }
+    as_they_come.push_back(as_they_come.size());
+  }
+  return by_index.size() == as_they_come.size() ? by_index : as_they_come;
+}
+
 /// A total below its parts is not believed.
 [[nodiscard]] inline token_usage usage_of(const element& sent) noexcept {
   token_usage usage;

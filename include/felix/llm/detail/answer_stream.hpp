@@ -37,12 +37,13 @@ template <class Loop>
 class basic_answer_stream {
  public:
   basic_answer_stream(basic_openai_server<Loop>& server, http_request request, std::size_t prompt_bytes,
-                      std::shared_ptr<chat_stream::answer> whole)
+                      std::size_t choices, std::shared_ptr<chat_stream::answer> whole)
       : server_{server},
         exchange_{server.http().open(std::move(request))},
         whole_{std::move(whole)},
         chunks_{whole_->response(), server.url().origin(), server.key()},
-        prompt_bytes_{prompt_bytes} {
+        prompt_bytes_{prompt_bytes},
+        choices_{choices} {
     whole_->response().finish_reason(finish_reason::other);
   }
   basic_answer_stream(basic_answer_stream&&) = delete;
@@ -58,7 +59,8 @@ class basic_answer_stream {
     request_counter::counted count{server.requests(), whole};
     http_request post = server.post(request, basic_openai_server<Loop>::answer_form::stream);
     const std::size_t prompt_bytes = post.body()->size();
-    basic_answer_stream self{server, std::move(post), prompt_bytes, std::move(whole)};
+    const auto choices = static_cast<std::size_t>(request.n());
+    basic_answer_stream self{server, std::move(post), prompt_bytes, choices, std::move(whole)};
     try {
       co_await self.begin();
       while (!self.is_done()) {
@@ -106,9 +108,18 @@ class basic_answer_stream {
     server_.check(*head, body);
   }
 
-  /// The next bytes. False: there are no more.
+  /// The next bytes. False: there are no more. When the answer is complete but for [DONE], which some servers leave out,
+  /// it is so however the connection ends.
   task<bool> read() {
-    const std::string_view bytes = co_await exchange_.read();
+    std::string_view bytes;
+    try {
+      bytes = co_await exchange_.read();
+    } catch (const cancelled&) {
+      throw;
+    } catch (const error&) {
+      if (!is_finished()) throw;
+      co_return false;
+    }
     if (form_ == form::unknown) form_ = form_of(bytes);
     switch (form_) {
       case form::unknown: break;  // nothing but space
@@ -146,6 +157,7 @@ class basic_answer_stream {
     if (std::exchange(has_new_content_, false)) exchange_.content_arrived();
   }
   [[nodiscard]] bool is_done() const noexcept { return is_done_; }
+  [[nodiscard]] bool is_finished() const noexcept { return chunks_.is_finished(choices_); }
 
   /// After the last bytes. The deltas of an answer that came as a whole, or null.
   std::vector<chat_delta>* finish() {
@@ -158,7 +170,10 @@ class basic_answer_stream {
     }
     if (events_.finish()) is_done_ = true;
     if (is_done_) exchange_.let_end();
-    if (is_done_ || chunks_.is_finished()) return nullptr;  // some servers leave [DONE] out
+    if (is_done_ && !chunks_.has_begun())
+      throw error{errc::protocol, std::string{from()} + " ended the stream without an answer: no choice came",
+                  request_cost::unknown};
+    if (is_done_ || is_finished()) return nullptr;
     throw error{errc::protocol,
                 std::string{from()} +
                     " ended the stream in the middle of the answer: neither a finish_reason nor [DONE] came; ask again",
@@ -224,6 +239,7 @@ class basic_answer_stream {
   sse_parser events_;
   std::string whole_body_;  // of events, how they begin
   std::size_t prompt_bytes_;
+  std::size_t choices_;  // that were asked for
   std::chrono::nanoseconds first_token_{0};
   form form_ = form::unknown;
   bool did_not_run_ = false;

@@ -45,7 +45,7 @@ class chunk_reader {
     if (const auto all = detail::array_of(choices)) {
       for (const detail::element choice : *all) read_choice(choice, data);
     }
-    if (usage) usage_ = detail::usage_of(*usage);
+    if (usage) note_usage(detail::usage_of(*usage));
     if (timings) detail::read_timings(root, into_);
     return deltas_;
   }
@@ -69,9 +69,12 @@ class chunk_reader {
     return decode_stream_error(data, from_, position, no_headers{}, key_);
   }
 
-  /// Whether each choice that has begun has said why it ended.
-  [[nodiscard]] bool is_finished() const noexcept {
-    return !finished_.empty() && std::all_of(finished_.begin(), finished_.end(), [](bool each) { return each; });
+  /// Whether there is any choice.
+  [[nodiscard]] bool has_begun() const noexcept { return !finished_.empty(); }
+  /// Whether each choice that has begun has said why it ended, and at least `asked` have.
+  [[nodiscard]] bool is_finished(std::size_t asked = 1) const noexcept {
+    return !finished_.empty() && finished_.size() >= asked &&
+           std::all_of(finished_.begin(), finished_.end(), [](bool each) { return each; });
   }
   /// What the server has said last.
   [[nodiscard]] const std::optional<token_usage>& usage() const noexcept { return usage_; }
@@ -81,6 +84,12 @@ class chunk_reader {
  private:
   [[nodiscard]] error no_answer(std::string_view why, std::string_view data) const {
     return detail::not_an_answer(from_, why, data, key_);
+  }
+
+  /// The last usage counts, but not one that says less than what is known: some servers end with `"usage":{}`.
+  void note_usage(const token_usage& sent) noexcept {
+    const bool says_less = sent.estimated && usage_ && (!usage_->estimated || sent.total_tokens == 0);
+    if (!says_less) usage_ = sent;
   }
 
   void read_choice(const detail::element& sent, std::string_view data) {
@@ -131,6 +140,15 @@ class chunk_reader {
     ++contents_;
   }
 
+  /// Where a piece without an index belongs: to the call of its id, else to a new one; without an id, to that at its
+  /// position, and a piece alone to the last one.
+  [[nodiscard]] static std::size_t index_of(std::string_view id, std::optional<std::size_t> position,
+                                            const std::vector<tool_call>& known) noexcept {
+    if (id.empty()) return position.value_or(known.empty() ? 0 : known.size() - 1);
+    const auto same = std::find_if(known.begin(), known.end(), [&](const tool_call& call) { return call.id == id; });
+    return static_cast<std::size_t>(same - known.begin());
+  }
+
   void read_call(const detail::element& sent, std::optional<std::size_t> position, chat_choice& choice,
                  chat_delta& delta, std::string_view data) {
     constexpr std::size_t most_calls = 256;
@@ -142,11 +160,8 @@ class chunk_reader {
     }
     if (const auto index = detail::count_of(sent, "index")) {
       piece.index = static_cast<std::size_t>(*index);
-    } else {  // a new id begins a new call; else the position tells, and a piece alone belongs to the last one
-      const auto& known = choice.tool_calls;
-      const bool begins = !piece.id.empty() && (known.empty() || known.back().id != piece.id);
-      const std::size_t last = known.empty() ? 0 : known.size() - 1;
-      piece.index = begins ? known.size() : position.value_or(last);
+    } else {
+      piece.index = index_of(piece.id, position, choice.tool_calls);
     }
     if (piece.index >= most_calls) throw no_answer("more tool calls than any model makes", data);
     if (piece.index >= choice.tool_calls.size()) choice.tool_calls.resize(piece.index + 1);

@@ -116,7 +116,8 @@ template <class Headers>
   error_reader reader{key};
   auto sent = reader.read(body.substr(0, most));  // as it came: a key may be a part of any word
   // What looks like a key, and JSON had escaped, would still be in the body.
-  details.body_excerpt = reader.has_hidden() ? sent.message : excerpt(without_keys(body, key, most_looked_at));
+  const bool shows_message_only = reader.has_hidden() || may_hold_what_was_said(body);
+  details.body_excerpt = shows_message_only ? sent.message : excerpt(without_keys(body, key, most_looked_at));
   if (sent.message.empty()) sent.message = excerpt(std::string_view{details.body_excerpt}.substr(0, 200));
   return sent;
 }

@@ -126,11 +126,25 @@ inline constexpr std::size_t most_looked_at = 1024;
   return shown.substr(0, end);
 }
 
-/// `key` is not shown.
+/// Whether a body, or what begins like one, has a member that holds what was said: logs must not show it.
+[[nodiscard]] inline bool may_hold_what_was_said(std::string_view body) noexcept {
+  for (const std::string_view name : {"\"choices\"", "\"content\""}) {
+    for (std::size_t at = body.find(name); at != std::string_view::npos; at = body.find(name, at)) {
+      at += name.size();
+      const std::size_t next = body.find_first_not_of(" \t\r\n", at);
+      if (next == std::string_view::npos || body[next] == ':') return true;  // not a word in a page
+    }
+  }
+  return false;
+}
+
+/// `key` is not shown, nor what was said.
 [[nodiscard]] inline error not_an_answer(std::string_view from, std::string_view why, std::string_view body,
                                          std::string_view key = {}) {
   constexpr std::size_t most_shown = 200;
-  const std::string begin = without_keys(body, key, most_shown);  // before it is cut: a part of a key is a secret too
+  // Without the key before it is cut: a part of a key is a secret too.
+  const std::string begin =
+      may_hold_what_was_said(body) ? "(not shown, for it may hold what was said)" : without_keys(body, key, most_shown);
   return {errc::protocol,
           fmt::format("{} sent {}; is it an OpenAI-compatible server, and base_url right? It begins: {}", from, why,
                       begin.empty() ? "(nothing)" : excerpt(std::string_view{begin}.substr(0, most_shown))),
