@@ -94,6 +94,14 @@ TEST_CASE("client: options that cannot work are refused at once", "[llm][client]
   CHECK_THROWS_AS((felix::client{loop, {.base_url = "ftp://x"}}), felix::error);
 }
 
+TEST_CASE("client: the bound of an answer is an option", "[llm][client]") {
+  felix::test::fault_server server{[](const felix::test::request&) { return felix::test::chat("a river"); }};
+  felix::event_loop loop;
+  felix::client llm{loop, {.base_url = server.url(), .max_response_bytes = 20}};
+  CHECK_THROWS_WITH(loop.run(llm.complete(felix::chat_request{}.user("x"))),
+                    Catch::Matchers::ContainsSubstring("longer than 20 bytes"));
+}
+
 TEST_CASE("client: at most max_concurrent_requests at the server, over real sockets", "[llm][client]") {
   model_server::server server{{.slots = 64, .speed = 100}};
   felix::event_loop loop;

@@ -65,6 +65,8 @@ struct client_options {
   http_timeouts timeouts = {};
   std::string ca_file = {};                       ///< PEM; trusted instead of the system's certificates
   std::function<void(const log_line&)> log = {};  ///< called on the coroutine's thread; must not throw
+  std::size_t max_response_bytes = std::size_t{16}
+                                   << 20U;  ///< a longer answer is an error; of a stream, all its events
 };
 
 /// A server behind a limit on concurrent requests, asked again when that may help.
@@ -148,7 +150,8 @@ class basic_client {
                                           .api_key = std::move(options.api_key),
                                           .dialect = options.dialect,
                                           .timeouts = options.timeouts,
-                                          .ca_file = std::move(options.ca_file)}} |
+                                          .ca_file = std::move(options.ca_file),
+                                          .max_response_bytes = options.max_response_bytes}} |
                 limit_of(options) | felix::retry{retry_of(options)}.on_retry(tell(log))} {}
 
     static limit limit_of(const client_options& options) {

@@ -35,7 +35,7 @@ namespace felix::inline v1 {
 /// Whether a server can answer now.
 enum class server_health : unsigned char {
   ready,
-  loading,     ///< it answers 503: its model is not there yet
+  loading,     ///< it says that its model is not there yet
   failing,     ///< it answers with another error
   unreachable  ///< it does not answer
 };
@@ -82,7 +82,7 @@ class basic_openai_model {
     return {detail::basic_answer_stream<Loop>::deltas(*server_, std::move(request), whole), whole};
   }
 
-  /// What the server offers: GET /models.
+  /// What the server offers: GET /models. This and the other GETs take no longer than timeouts.first_byte in all.
   task<std::vector<model_info>> models() {
     const std::string body = co_await server_->send(server_->url().with_path("/models"));
     co_return codec::decode_models(body, server_->url().origin(), server_->key());
@@ -147,7 +147,8 @@ class basic_openai_model {
     try {
       const http_response got = co_await server_->ask(std::move(where));
       if (got.head.is_ok()) co_return server_health::ready;
-      co_return got.status() == 503 ? server_health::loading : server_health::failing;
+      co_return server_->refusal(got.head, got.body).kind() == error_kind::model_loading ? server_health::loading
+                                                                                         : server_health::failing;
     } catch (const cancelled&) {
       throw;
     } catch (const error&) {

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstddef>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -197,4 +198,35 @@ TEST_CASE("openai_server: a GET without a body, a POST with one, and what came a
   CHECK(seen[1].body == "{}");
   CHECK(seen[3].header("authorization") == "Bearer a+key");
   CHECK(peer.connections() == 1);
+}
+
+TEST_CASE("openai_server: a GET ends when another answer would have begun", "[llm][openai_server]") {
+  fault_server peer{[](const felix::test::request&) {
+    felix::test::reply answer = felix::test::http(200, "{}");
+    answer.head_and_body.pop_back();
+    answer.end = felix::test::reply::ending::hang;
+    return answer;
+  }};
+  felix::event_loop loop;
+  openai_server server{loop, {.base_url = peer.url(), .timeouts = {.first_byte = 61ms, .total = 500ms}}};
+  const std::string url = server.url().with_path("/models");
+  CHECK_THROWS_WITH(loop.run(server.send(url)), ContainsSubstring("61 ms"));
+  CHECK_THROWS_WITH(loop.run(server.ask(url)), ContainsSubstring("61 ms") && ContainsSubstring("timeouts.first_byte"));
+  CHECK_THROWS_WITH(loop.run(server.send(url, "{}")), ContainsSubstring("500 ms"));
+}
+
+TEST_CASE("openai_server: the bound of an answer is an option", "[llm][openai_server]") {
+  felix::event_loop loop;
+  CHECK(openai_server{loop, {}}.post(chat_request{}.user("x"), form::whole).max_response_bytes() == 16 << 20);
+  fault_server peer{[](const felix::test::request&) { return felix::test::http(200, "12345"); }};
+  for (const std::size_t most : {std::size_t{4}, std::size_t{5}}) {
+    openai_server server{loop, {.base_url = peer.url(), .max_response_bytes = most}};
+    for (const form each : {form::whole, form::stream})
+      CHECK(server.post(chat_request{}.user("x"), each).max_response_bytes() == most);
+    if (most == 5) {
+      CHECK(loop.run(server.send(peer.url())) == "12345");
+    } else {
+      CHECK_THROWS_WITH(loop.run(server.send(peer.url())), ContainsSubstring("max_response_bytes"));
+    }
+  }
 }

@@ -16,6 +16,7 @@
 #include <felix/net/secret.hpp>
 #include <felix/net/url.hpp>
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <string>
@@ -32,6 +33,8 @@ struct openai_options {
   felix::dialect dialect = {};        ///< which fields it understands: see `dialects`
   http_timeouts timeouts = {};
   std::string ca_file = {};  ///< PEM; trusted instead of the system's certificates
+  /// A longer answer is an error. Of a stream, all its events together, which are some hundred bytes for each token.
+  std::size_t max_response_bytes = std::size_t{16} << 20U;
 };
 
 namespace detail {
@@ -75,7 +78,7 @@ class basic_openai_server {
 
   /// GET of a URL, or POST of a body.
   task<std::string> send(std::string url, std::string body = {}) {
-    http_request request = prepare(std::move(url), "application/json");
+    http_request request = body.empty() ? prepare_get(std::move(url)) : prepare(std::move(url), "application/json");
     if (!body.empty()) request.header("Content-Type", "application/json").body(std::move(body));
     http_response got = co_await http_.send(std::move(request));
     check(got.head, got.body);
@@ -83,18 +86,22 @@ class basic_openai_server {
   }
   /// The same, whatever the status.
   task<http_response> ask(std::string url) {
-    co_return co_await http_.send(prepare(std::move(url), "application/json"));
+    http_request request = prepare_get(std::move(url));
+    co_return co_await http_.send(std::move(request));
   }
 
   /// Throws api_error for every status but 2xx.
   void check(const http_head& head, std::string_view body) const {
-    if (head.is_ok()) return;
+    if (!head.is_ok()) throw refusal(head, body);
+  }
+  /// What a status other than 2xx means.
+  [[nodiscard]] api_error refusal(const http_head& head, std::string_view body) const {
     std::string place;
     if (head.status() >= 300 && head.status() < 400) {
       place = "it points to " + origin_of(head.header("location"));
       body = place;
     }
-    throw codec::decode_error(head.status(), body, url_.origin(), head, key());
+    return codec::decode_error(head.status(), body, url_.origin(), head, key());
   }
 
   /// What the headers say about requests and tokens per minute goes into the answer.
@@ -114,12 +121,20 @@ class basic_openai_server {
 
   [[nodiscard]] http_request prepare(std::string url, std::string_view accept) const {
     http_request request{std::move(url)};
-    request.header("Accept", accept).timeouts(options_.timeouts);
+    request.header("Accept", accept).timeouts(options_.timeouts).max_response_bytes(options_.max_response_bytes);
     if (!options_.api_key.empty()) request.header("Authorization", "Bearer " + std::string{options_.api_key.reveal()});
     // A local server closes an idle connection after 5 s (llama.cpp); a TLS handshake is worth a longer wait.
     request.connection({.reuse_idle_up_to = std::chrono::seconds{url_.is_https() ? 60 : 4},
                         .no_proxy = url_.is_loopback(),
                         .ca_file = options_.ca_file});
+    return request;
+  }
+  /// Nothing is generated for it: its whole answer is there as soon as the first byte of another.
+  [[nodiscard]] http_request prepare_get(std::string url) const {
+    http_request request = prepare(std::move(url), "application/json");
+    http_timeouts limits = options_.timeouts;
+    limits.total = std::min(limits.total, limits.first_byte);
+    request.timeouts(limits);
     return request;
   }
   [[nodiscard]] std::string origin_of(std::string_view location) const {

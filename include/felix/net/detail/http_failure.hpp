@@ -69,7 +69,7 @@ enum class http_failure : unsigned char {
     case http_failure::too_long:
       throw error{errc::protocol,
                   "the answer of " + to + " is longer than " + std::to_string(request.max_response_bytes()) +
-                      " bytes; raise the bound if it should be",
+                      " bytes; raise max_response_bytes if it should be",
                   request_cost::unknown};
     case http_failure::header_too_long:
       throw error{errc::protocol,
@@ -83,7 +83,10 @@ enum class http_failure : unsigned char {
     case http_failure::late_between:
       throw_late(to + " stopped in the middle of its answer and sent no more tokens", limits.between_tokens,
                  "between_tokens", error_kind::timeout_idle);
-    case http_failure::late_total: throw_late(to + " did not answer", limits.total, "total", error_kind::timeout_total);
+    case http_failure::late_total:
+      throw_late(to + " did not answer", limits.total,
+                 limits.total == limits.first_byte ? "total and timeouts.first_byte" : "total",  // both: a GET
+                 error_kind::timeout_total);
     case http_failure::none:
     case http_failure::start:
     case http_failure::curl:
