@@ -246,22 +246,23 @@ TEST_CASE("openai_model: several answers that are left in the first have cost so
   stream.reset();
   CHECK(whole->response().usage().total_tokens > 0);
   CHECK(whole->response().usage().estimated);
+}
 
-  TEST_CASE("openai_model: health is loading only for a server that says so", "[llm][openai]") {
-    using health = felix::server_health;
-    struct state {
-      int status;
-      const char* body;
-      health is;
-    };
-    const auto now = GENERATE(
-        state{200, "{}", health::ready},
-        state{503, R"({"error":{"code":503,"message":"Loading model","type":"unavailable_error"}})", health::loading},
-        state{503, "", health::failing}, state{503, "<html>Service Unavailable</html>", health::failing},
-        state{500, R"({"error":"broken"})", health::failing}, state{404, "", health::failing});
-    CAPTURE(now.status, now.body);
-    fault_server server{[&](const felix::test::request&) { return felix::test::http(now.status, now.body); }};
-    felix::event_loop loop;
-    felix::openai_model llm{loop, {.base_url = server.url() + "/v1", .dialect = felix::dialects::llama_cpp}};
-    CHECK(loop.run(llm.health()) == now.is);
-  }
+TEST_CASE("openai_model: health is loading only for a server that says so", "[llm][openai]") {
+  using health = felix::server_health;
+  struct state {
+    int status;
+    const char* body;
+    health is;
+  };
+  const auto now = GENERATE(
+      state{200, "{}", health::ready},
+      state{503, R"({"error":{"code":503,"message":"Loading model","type":"unavailable_error"}})", health::loading},
+      state{503, "", health::failing}, state{503, "<html>Service Unavailable</html>", health::failing},
+      state{500, R"({"error":"broken"})", health::failing}, state{404, "", health::failing});
+  CAPTURE(now.status, now.body);
+  fault_server server{[&](const felix::test::request&) { return felix::test::http(now.status, now.body); }};
+  felix::event_loop loop;
+  felix::openai_model llm{loop, {.base_url = server.url() + "/v1", .dialect = felix::dialects::llama_cpp}};
+  CHECK(loop.run(llm.health()) == now.is);
+}
