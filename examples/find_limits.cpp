@@ -7,6 +7,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdlib>
 #include <string>
 #include <utility>
@@ -33,7 +34,8 @@ int main(int argc, char** argv) try {
   fmt::print("{}: {}, {}\n", url, server.dialect.name,
              server.slots > 0 ? fmt::format("says that it has {} slots", server.slots) : "does not say its slots");
 
-  const felix::gradient_limit finds_slots{{.initial = server.slots}};  // 0: unknown
+  const felix::gradient_limit finds_slots{{.initial = server.slots,  // 0: unknown
+                                           .max = std::max<std::size_t>(64, server.slots)}};
   felix::client llm{loop,
                     {.base_url = url, .dialect = server.dialect, .limit_by = felix::limit{finds_slots}, .rate = {{}}}};
   loop.run(ask_all(llm, requests));

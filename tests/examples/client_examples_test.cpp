@@ -47,6 +47,14 @@ TEST_CASE("find_limits: says what the server is, and what the requests came to",
                               ContainsSubstring("12 requests, 0 failed") && ContainsSubstring("requests at once"));
 }
 
+TEST_CASE("find_limits: a server may have more slots than a limit looks for by default", "[examples][find_limits]") {
+  model_server::server server{{.slots = 128, .speed = 20}};
+  felix::test::program found{path_of("find_limits"), {server.url(), "3"}};
+  CHECK(found.wait() == 0);
+  CHECK(found.err().empty());
+  CHECK_THAT(found.out(), ContainsSubstring("says that it has 128 slots") && ContainsSubstring("128 requests at once"));
+}
+
 TEST_CASE("hosts: without a server each says so", "[examples][hosts]") {
   const std::string nowhere = felix::test::unused_port_url() + "/v1";
   for (const char* name : {"game", "desktop", "workers", "find_limits", "stream"}) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <felix/llm/server_info.hpp>
 
+#include <felix/llm/gradient_limit.hpp>
 #include <felix/llm/openai_model.hpp>
 #include <felix/net/event_loop.hpp>
 #include "support/catch.hpp"
@@ -80,6 +81,31 @@ TEST_CASE("server_info: what LM Studio says of its models", "[llm][server_info]"
     CAPTURE(other);
     CHECK(felix::codec::decode_lm_studio_models(other, "x").dialect == dialects::plain);
   }
+}
+
+TEST_CASE("server_info: what no server has is not believed", "[llm][server_info]") {
+  const std::string huge = "999999999999";
+  const auto props_say = [](const std::string& slots, const std::string& context) {
+    return felix::codec::decode_props(R"({"total_slots":)" + slots + R"(,"default_generation_settings":{"n_ctx":)" +
+                                      context + "}}");
+  };
+  CHECK(props_say(huge, huge).slots == 1'024);
+  CHECK(props_say(huge, huge).context_tokens == 1'000'000'000);
+  CHECK(props_say("1024", "1000000").slots == 1'024);
+  CHECK(props_say("1024", "1000000").context_tokens == 1'000'000);
+  const auto studio =
+      felix::codec::decode_lm_studio_models(R"({"models":[{"key":"a","loaded_instances":[{"config":{"parallel":)" +
+                                                huge + R"(,"context_length":)" + huge + "}}]}]}",
+                                            "a");
+  CHECK(studio.slots == 1'024);
+  CHECK(studio.context_tokens == 1'000'000'000);
+  CHECK(felix::gradient_limit{{.initial = studio.slots, .max = studio.slots}}.limit() == 1'024);
+
+  fault_server server =
+      server_with({{"/v1/models", R"({"data":[{"id":"m","owned_by":"vllm","max_model_len":)" + huge + "}]}"}});
+  felix::event_loop loop;
+  felix::openai_model llm{loop, {.base_url = server.url() + "/v1"}};
+  CHECK(loop.run(llm.identify()).context_tokens == 1'000'000'000);
 }
 
 TEST_CASE("server_info: a server is asked no more than it takes", "[llm][server_info]") {

@@ -109,7 +109,7 @@ class basic_openai_model {
       server_info said = codec::decode_lm_studio_models(list, server_->options().model);
       if (said.dialect == dialects::lm_studio) co_return said;
     }
-    if (!models.empty()) found.context_tokens = models.front().context_tokens;
+    if (!models.empty()) found.context_tokens = codec::detail::believed_context(models.front().context_tokens);
     co_return found;
   }
 

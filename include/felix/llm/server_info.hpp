@@ -14,7 +14,7 @@
 
 namespace felix::inline v1 {
 
-/// What a server is, as far as it shows.
+/// What a server is, as far as it shows. Of what it says, 1,024 slots and 10⁹ tokens of context are the most that count.
 struct server_info {
   felix::dialect dialect = dialects::plain;
   std::size_t slots = 0;           ///< how many requests it works on at once; 0: it does not say
@@ -38,6 +38,16 @@ template <header_source Headers>
 }
 
 namespace codec {
+namespace detail {
+
+[[nodiscard]] constexpr std::size_t believed_slots(token_count said) noexcept {
+  return static_cast<std::size_t>(std::clamp<token_count>(said, 0, 1'024));  // as many as a gradient_limit can allow
+}
+[[nodiscard]] constexpr token_count believed_context(token_count said) noexcept {
+  return std::clamp<token_count>(said, 0, 1'000'000'000);
+}
+
+}  // namespace detail
 
 /// What llama.cpp says in the body of GET /props; without slots for a body that is none of its.
 [[nodiscard]] inline server_info decode_props(std::string_view body) {
@@ -46,9 +56,9 @@ namespace codec {
   const auto slots = root ? detail::count_of(*root, "total_slots") : std::nullopt;
   if (!slots || *slots == 0) return info;
   info.dialect = dialects::llama_cpp;
-  info.slots = static_cast<std::size_t>(*slots);
+  info.slots = detail::believed_slots(*slots);
   if (const auto settings = detail::member(*root, "default_generation_settings"))
-    info.context_tokens = detail::count_of(*settings, "n_ctx").value_or(0);
+    info.context_tokens = detail::believed_context(detail::count_of(*settings, "n_ctx").value_or(0));
   return info;
 }
 
@@ -69,8 +79,8 @@ namespace codec {
       const auto config = detail::member(instance, "config");
       if (!config) continue;
       constexpr token_count by_default = 4;
-      info.slots = static_cast<std::size_t>(detail::count_of(*config, "parallel").value_or(by_default));
-      info.context_tokens = detail::count_of(*config, "context_length").value_or(0);
+      info.slots = detail::believed_slots(detail::count_of(*config, "parallel").value_or(by_default));
+      info.context_tokens = detail::believed_context(detail::count_of(*config, "context_length").value_or(0));
       break;
     }
   }
