@@ -190,6 +190,7 @@ TEST_CASE("chunk_reader: choices and calls have their bounds", "[llm][chunk_read
   CHECK_THROWS_WITH(chunks.read(chunk(R"({"tool_calls":[{"index":256,"id":"a-key"}]})"), false),
                     ContainsSubstring("more tool calls") && !ContainsSubstring("a-key"));
   CHECK(whole.tool_calls().size() == 256);
+  CHECK_THROWS_WITH(chunks.read("no a-key", false), ContainsSubstring("It begins: no [API key]"));
 }
 
 TEST_CASE("chunk_reader: pieces of a call without index and id go on with the last one", "[llm][chunk_reader]") {

@@ -73,8 +73,7 @@ class chunk_reader {
   [[nodiscard]] bool has_begun() const noexcept { return !finished_.empty(); }
   /// Whether each choice that has begun has said why it ended, and at least `asked` have.
   [[nodiscard]] bool is_finished(std::size_t asked = 1) const noexcept {
-    return !finished_.empty() && finished_.size() >= asked &&
-           std::all_of(finished_.begin(), finished_.end(), [](bool each) { return each; });
+    return finished_.size() >= asked && std::all_of(finished_.begin(), finished_.end(), [](bool each) { return each; });
   }
   /// What the server has said last.
   [[nodiscard]] const std::optional<token_usage>& usage() const noexcept { return usage_; }
