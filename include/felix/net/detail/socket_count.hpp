@@ -54,7 +54,7 @@ class socket_count {
   }
 
  private:
-  const closing told_;
+  closing told_;
   std::atomic<std::uint64_t> opened_{0};
   std::atomic<std::uint64_t> closed_{0};
 };
