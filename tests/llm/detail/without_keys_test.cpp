@@ -25,14 +25,16 @@ TEST_CASE("without_keys: a key is hidden wherever it stands, and what looks like
 
 TEST_CASE("without_keys: a key is hidden however it is written", "[llm][without_keys]") {
   const std::string_view key = "abc/d\\e\"f+";
-  for (const std::string_view text : {R"(abc/d\e"f+)", R"(abc\/d\\e\"f+)", R"(\u0061bc\u002fd\u005Ce\u0022f\u002B)",
-                                      R"(abc\\\/d\\\\e\\\"f+)", R"(abc%2fd%5Ce%22f%2B)", R"(%61bc%2Fd%5ce%22f+)"}) {
+  for (const std::string_view text :
+       {R"(abc/d\e"f+)", R"(abc\/d\\e\"f+)", R"(\u0061bc\u002fd\u005Ce\u0022f\u002B)", R"(abc\\\/d\\\\e\\\"f+)",
+        R"(abc%2fd%5Ce%22f%2B)", R"(%61bc%2Fd%5ce%22f+)", R"(abc&#47;d&#x5c;e&#34;f&#X2B;)"}) {
     CAPTURE(text);
     CHECK(without_keys(text, key) == "[API key]");
     CHECK(without_keys("x" + std::string{text} + "y", key) == "x[API key]y");
   }
   for (const std::string_view text :
-       {R"(abc\u002)", R"(abc%2)", R"(abc\)", R"(abc\u0030d)", R"(abc%30d)", "abcd", "abc"})
+       {R"(abc\u002)", R"(abc%2)", "abc&#47", "abc&#4f;d", "abc&#48;d", "abc&#99999999999999999999;d", R"(abc\)",
+        R"(abc\u0030d)", R"(abc%30d)", "abcd", "abc"})
     CHECK(without_keys(text, key) == text);
 }
 

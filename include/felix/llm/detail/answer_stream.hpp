@@ -108,8 +108,8 @@ class basic_answer_stream {
     server_.check(*head, body);
   }
 
-  /// The next bytes. False: there are no more. When the answer is complete but for [DONE], which some servers leave out,
-  /// it is so however the connection ends.
+  /// The next bytes. False: there are no more. An answer that is complete but for [DONE], which some servers leave out,
+  /// ends well however the connection ends.
   task<bool> read() {
     std::string_view bytes;
     try {

@@ -28,8 +28,9 @@ class chunk_reader {
   chunk_reader(chat_response& into, std::string_view from, std::string_view key = {})
       : into_{into}, from_{from}, key_{key} {}
 
-  /// What was new in `data`, one delta a choice; empty ones are left out. Valid until the next read(). `padded`: 64 bytes
-  /// behind `data` can be read. A byte that is no part of a code point is read as U+FFFD, and half a surrogate pair.
+  /// What was new in `data`, one delta a choice; empty ones are left out. Valid until the next read().
+  /// `padded`: 64 bytes behind `data` can be read. A byte that is no part of a code point is read as U+FFFD, and so is
+  /// half a surrogate pair.
   /// Throws api_error for an event that tells of a failure, error (protocol) for what is no JSON.
   std::vector<chat_delta>& read(std::string_view data, bool padded) {
     deltas_.clear();

@@ -214,8 +214,8 @@ inline constexpr std::size_t most_looked_at = 1024;
   return with_long_integers_as_floats(without_lone_surrogates(valid));
 }
 
-/// With `parser`: the element is valid until its next parse. What simdjson refuses is tried once more, mended. `padded`:
-/// simdjson::SIMDJSON_PADDING bytes behind the text can be read. Nothing for what is no JSON.
+/// With `parser`: the element is valid until its next parse. What simdjson refuses is tried once more, mended.
+/// `padded`: simdjson::SIMDJSON_PADDING bytes behind the text can be read. Nothing for what is no JSON.
 [[nodiscard]] inline std::optional<element> parse(simdjson::dom::parser& parser, std::string_view json,
                                                   bool padded = false) {
   element root;

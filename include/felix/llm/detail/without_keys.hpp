@@ -17,8 +17,23 @@ namespace detail {
   return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 }
 
-/// How many bytes write `c` where `text` begins: as it is, escaped as in JSON (\/, \u002f, however often), or
-/// percent-encoded; 0: it does not stand there.
+/// How many bytes write `c` as a character reference of HTML (&#47;, &#x2f;) where `text` begins; 0: none do.
+[[nodiscard]] constexpr std::size_t reference_bytes_of(char c, std::string_view text) noexcept {
+  if (!text.starts_with("&#")) return 0;
+  const bool is_hexadecimal = text.substr(2).starts_with('x') || text.substr(2).starts_with('X');
+  const int base = is_hexadecimal ? 16 : 10;
+  int number = 0;
+  for (std::size_t at = is_hexadecimal ? 3 : 2; at < text.size() && number < 256; ++at) {
+    if (text[at] == ';') return number == static_cast<unsigned char>(c) ? at + 1 : 0;
+    const int digit = hexadecimal(text[at]);
+    if (digit < 0 || digit >= base) return 0;
+    number = number * base + digit;
+  }
+  return 0;
+}
+
+/// How many bytes write `c` where `text` begins: as it is, escaped as in JSON (\/, \u002f, however often),
+/// percent-encoded, or as HTML has it; 0: it does not stand there.
 [[nodiscard]] constexpr std::size_t bytes_of(char c, std::string_view text) noexcept {
   const auto is_number = [&](std::size_t at, std::size_t digits) {
     int number = 0;
@@ -29,6 +44,7 @@ namespace detail {
     }
     return number == static_cast<unsigned char>(c);
   };
+  if (const std::size_t bytes = reference_bytes_of(c, text); bytes != 0) return bytes;
   if (text.starts_with('%') && is_number(1, 2)) return 3;
   std::size_t at = 0;
   while (at < text.size() && text[at] == '\\') ++at;
