@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: MIT
+#include <felix/llm/detail/limit_gate.hpp>
+
+#include <felix/async/simulated_loop.hpp>
+#include <felix/async/when_all.hpp>
+#include "support/catch.hpp"
+
+#include <chrono>
+#include <optional>
+
+using namespace std::chrono_literals;
+using felix::detail::limit_gate;
+
+TEST_CASE("limit_gate: who is let through at once, and who has to wait", "[llm][limit_gate]") {
+  felix::simulated_loop loop;
+  limit_gate gate{{.own = {.limit = 1}}};
+  const auto request = felix::chat_request{}.user("x");
+  CHECK(gate.waits_for_slots_alone());
+  CHECK_FALSE(gate.adapts());
+  std::optional<limit_gate::admission> first, second, third;
+  REQUIRE(gate.try_enter(first, request, &loop));
+  CHECK_FALSE(gate.try_enter(second, request, &loop));
+  const auto leave = [&]() -> felix::task<void> {
+    co_await felix::sleep_for(2s);
+    first.reset();
+  };
+  loop.run(felix::when_all(gate.enter(second, request, &loop), leave()));
+  REQUIRE(second);
+  CHECK(second->waited() == 2s);
+  CHECK(gate.status().in_use == 1);
+  second.reset();
+  CHECK(gate.try_enter(third, request, &loop));
+}
+
+TEST_CASE("limit_gate: with a rate nobody goes past those that wait", "[llm][limit_gate]") {
+  felix::simulated_loop loop;
+  limit_gate gate{{.own = {.limit = 4}, .rate = felix::rate_limit_options{.requests_per_minute = 60}}};
+  CHECK_FALSE(gate.waits_for_slots_alone());
+  const auto request = felix::chat_request{}.user("x");
+  std::optional<limit_gate::admission> first, second, third;
+  CHECK_FALSE(gate.try_enter(first, request, &loop));  // enter() takes a part, and waits for the rest
+  loop.run(felix::when_all(gate.enter(first, request, &loop), gate.enter(second, request, &loop),
+                           gate.enter(third, request, &loop)));
+  CHECK(first->waited() == 0s);
+  CHECK(second->waited() == 1s);
+  CHECK(third->waited() == 2s);
+  CHECK(gate.status().in_use == 3);
+}
