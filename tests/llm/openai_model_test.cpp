@@ -266,3 +266,12 @@ TEST_CASE("openai_model: health is loading only for a server that says so", "[ll
   felix::openai_model llm{loop, {.base_url = server.url() + "/v1", .dialect = felix::dialects::llama_cpp}};
   CHECK(loop.run(llm.health()) == now.is);
 }
+
+TEST_CASE("openai_model: a key that an answer repeats is not shown", "[llm][openai]") {
+  fault_server server{[](const felix::test::request& asked) {
+    return felix::test::chat("You sent " + asked.header("authorization"), 7, 2);
+  }};
+  felix::event_loop loop;
+  felix::openai_model llm{loop, {.base_url = server.url(), .api_key = felix::secret{"sk-0123456789abcdef"}}};
+  CHECK(loop.run(llm.complete(chat_request{}.user("x"))).text() == "You sent Bearer [API key]");
+}

@@ -25,7 +25,7 @@ TEST_CASE("shared_value: copies share until one is changed", "[llm][shared_value
   CHECK(&first.get() == alone);  // nobody shares it: no copy
 }
 
-TEST_CASE("shared_value: moved from, it is empty; assigned to itself, it is the same", "[llm][shared_value]") {
+TEST_CASE("shared_value: moved from, it is empty, and assigned to itself the same", "[llm][shared_value]") {
   shared_value<std::vector<int>> first;
   first.own() = {1, 2};
   shared_value<std::vector<int>> second{std::move(first)};
