@@ -174,8 +174,7 @@ TEST_CASE("openai_server: the key is shown nowhere", "[llm][openai_server]") {
     CHECK_THAT(shown, !ContainsSubstring("a+key"));
 }
 
-TEST_CASE("openai_server: a GET without a body, a POST with one, and what came as it is",
-          "[llm][openai_server]") {
+TEST_CASE("openai_server: a GET without a body, a POST with one, and what came as it is", "[llm][openai_server]") {
   fault_server peer{[](const felix::test::request& asked) {
     if (asked.target.ends_with("/missing")) return felix::test::http(404, R"({"error":{"message":"no a+key here"}})");
     return felix::test::http(200, "you are a+key");
