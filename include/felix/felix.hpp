@@ -29,6 +29,7 @@
 #include <felix/async/semaphore.hpp>
 #include <felix/async/simulated_loop.hpp>
 #include <felix/async/sleep.hpp>
+#include <felix/async/stop_link.hpp>
 #include <felix/async/stop_token.hpp>
 #include <felix/async/stop_when.hpp>
 #include <felix/async/sync_wait.hpp>

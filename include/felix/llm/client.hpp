@@ -3,7 +3,7 @@
 #pragma once
 
 #include <felix/async/async_generator.hpp>
-#include <felix/async/detail/stop_link.hpp>
+#include <felix/async/stop_link.hpp>
 #include <felix/async/stop_token.hpp>
 #include <felix/async/stop_when.hpp>
 #include <felix/async/task.hpp>
@@ -296,7 +296,7 @@ class basic_client {
   static async_generator<chat_delta> relay(std::shared_ptr<state> self, chat_request request,
                                            std::shared_ptr<chat_stream::answer> whole) {
     counted count{*self, request, whole};
-    detail::stop_link closing{self->closing.get_token()};
+    stop_link closing{self->closing.get_token()};
     held_stream held{self->stack.stream(std::move(request)), self->closing.get_token()};  // ends before it is counted
     whole->refer_to(held.whole());
     try {

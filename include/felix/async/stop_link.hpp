@@ -13,7 +13,6 @@
 #include <utility>
 
 namespace felix::inline v1 {
-namespace detail {
 
 /// As stop_when, for many waits of one coroutine: the stop that all of them share is registered once.
 ///     stop_link link{closing.get_token()};
@@ -67,7 +66,7 @@ class stop_link::awaiter {
   awaiter(awaiter&&) = delete;
 
   [[nodiscard]] bool await_ready() noexcept { return wait_.await_ready(); }
-  template <std::derived_from<promise_base> Promise>
+  template <std::derived_from<detail::promise_base> Promise>
   auto await_suspend(std::coroutine_handle<Promise> caller) noexcept {
     promise_ = &caller.promise();
     outer_ = &promise_->context();
@@ -85,11 +84,10 @@ class stop_link::awaiter {
  private:
   const std::shared_ptr<stop_source>& stop_;
   Awaiter wait_;
-  promise_base* promise_ = nullptr;
+  detail::promise_base* promise_ = nullptr;
   const task_context* outer_ = nullptr;
   task_context inner_;
   std::optional<stop_callback<forward>> on_outer_stop_;
 };
 
-}  // namespace detail
 }  // namespace felix::inline v1

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include <felix/async/detail/stop_link.hpp>
+#include <felix/async/stop_link.hpp>
 
 #include <felix/async/async_generator.hpp>
 #include <felix/async/event.hpp>
@@ -15,7 +15,7 @@
 #include <utility>
 
 using namespace std::chrono_literals;
-using felix::detail::stop_link;
+using felix::stop_link;
 
 namespace {
 
