@@ -65,8 +65,8 @@ struct client_options {
   http_timeouts timeouts = {};
   std::string ca_file = {};                       ///< PEM; trusted instead of the system's certificates
   std::function<void(const log_line&)> log = {};  ///< called on the coroutine's thread; must not throw
-  std::size_t max_response_bytes = std::size_t{16}
-                                   << 20U;  ///< a longer answer is an error; of a stream, all its events
+  /// A longer answer is an error; of a stream, all its events.
+  std::size_t max_response_bytes = std::size_t{16} << 20U;
 };
 
 /// A server behind a limit on concurrent requests, asked again when that may help.
@@ -75,7 +75,8 @@ struct client_options {
 /// Threads:  every member, from any thread; a caller goes on where it was.
 /// Stop, Throws: as openai_model; also error (queue_full) where limit_by bounds the waiting.
 /// Lifetime: the loop outlives it. Destroyed while requests are in flight, it stops them, streams that nobody reads at the
-///           moment too, and waits until they have ended (unless its own loop is inside a task on this thread: they then end when the loop goes on).
+///           moment too, and waits until they have ended (unless its own loop is inside a task on this thread: they
+///           then end when the loop goes on).
 template <class Loop>
 class basic_client {
  public:

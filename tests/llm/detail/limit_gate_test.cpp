@@ -38,11 +38,29 @@ TEST_CASE("limit_gate: with a rate nobody goes past those that wait", "[llm][lim
   CHECK_FALSE(gate.waits_for_slots_alone());
   const auto request = felix::chat_request{}.user("x");
   std::optional<limit_gate::admission> first, second, third;
-  CHECK_FALSE(gate.try_enter(first, request, &loop));  // enter() takes a part, and waits for the rest
+  CHECK_FALSE(gate.try_enter(first, request, &loop));  // enter() looks at the rate, too
   loop.run(felix::when_all(gate.enter(first, request, &loop), gate.enter(second, request, &loop),
                            gate.enter(third, request, &loop)));
   CHECK(first->waited() == 0s);
   CHECK(second->waited() == 1s);
   CHECK(third->waited() == 2s);
   CHECK(gate.status().in_use == 3);
+}
+
+TEST_CASE("limit_gate: who waits for a minute leaves a shared slot to others", "[llm][limit_gate]") {
+  felix::simulated_loop loop;
+  felix::priority_semaphore slots{1};
+  limit_gate slow{{.shared = &slots, .rate = felix::rate_limit_options{.requests_per_minute = 1}}};
+  limit_gate other{{.shared = &slots}};
+  const auto request = felix::chat_request{}.user("x");
+  std::optional<limit_gate::admission> first, second, third;
+  loop.run(slow.enter(first, request, &loop));
+  first.reset();
+  const auto meanwhile = [&]() -> felix::task<void> {
+    co_await felix::sleep_for(10s);
+    CHECK(other.try_enter(third, request, &loop));
+    third.reset();
+  };
+  loop.run(felix::when_all(slow.enter(second, request, &loop), meanwhile()));
+  CHECK(second->waited() == 60s);
 }

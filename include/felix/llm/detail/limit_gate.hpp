@@ -157,8 +157,8 @@ class limit_gate {
     rate_line::first first{*rate_, level};
     co_await pass_as_first(so_far, request, first);
   }
-  /// A slot first, and then what a minute allows, so that nothing is counted that is not sent. It keeps the slot while it
-  /// waits for the rest: until then no other of this limit could use it.
+  /// A slot first, and then what a minute allows, so that nothing is counted that is not sent. While there is not enough
+  /// it has no slot: others may share the limit, and have a rate of their own or none.
   template <class Request>
   task<void> pass_as_first(pass& so_far, const Request& request, rate_line::first& first) {
     for (;;) {
@@ -173,6 +173,7 @@ class limit_gate {
       }
       const rate_limit_take took = take(so_far, request, co_await this_task::now());
       if (took) co_return;
+      so_far.permit.reset();
       try {
         co_await timeout(took.wait, first.changed());
       } catch (const timed_out&) {  // NOLINT(bugprone-empty-catch): now there is enough
@@ -205,7 +206,7 @@ class limit_gate {
       ++usage_.refused;
     }
     const limit_status all = slots_.status();
-    const bool by_minute = rate_ && (so_far.permit || all.in_use < all.limit);
+    const bool by_minute = rate_ && all.in_use < all.limit;
     throw error{
         errc::queue_full,
         std::string{"limit: "} +
@@ -224,11 +225,16 @@ class limit_gate {
     so_far.ticket = took.ticket;
     return took;
   }
-  /// A request that has taken its tokens, and does not get a slot.
+  /// A request that has got all, and was stopped or refused at that moment.
   void leave(const pass& so_far) noexcept {
     if (so_far.ticket == 0) return;
     std::scoped_lock lock{mutex_};
     rate_->limiter.ended(so_far.ticket);
+  }
+
+  /// `where` null: of a coroutine that has no scheduler.
+  [[nodiscard]] static time_point now_of(const scheduler* where) noexcept {
+    return where != nullptr ? where->now() : std::chrono::steady_clock::now();
   }
 
   /// About how many tokens the request has, when nobody has counted them.
@@ -334,9 +340,7 @@ class limit_gate::admission {
     gate_->policy_->ended(number_, how, usage, queued, now());
     gate_->adapt();
   }
-  [[nodiscard]] time_point now() const noexcept {
-    return where_ != nullptr ? where_->now() : std::chrono::steady_clock::now();
-  }
+  [[nodiscard]] time_point now() const noexcept { return now_of(where_); }
 
   priority_semaphore::permit permit_;  // given back after the others were told
   limit_gate* gate_;
@@ -360,9 +364,7 @@ class limit_gate::slot_wait {
   }
 
  private:
-  [[nodiscard]] time_point now() const noexcept {
-    return where_ != nullptr ? where_->now() : std::chrono::steady_clock::now();
-  }
+  [[nodiscard]] time_point now() const noexcept { return now_of(where_); }
   waiting_place place_;
   limit_gate& gate_;
   const scheduler* where_;
@@ -370,7 +372,7 @@ class limit_gate::slot_wait {
 };
 
 inline bool limit_gate::try_enter(std::optional<admission>& into, const chat_request& request, const scheduler* where) {
-  if (rate_) return false;  // enter() knows how to take a part, and wait for the rest
+  if (rate_) return false;  // enter() looks at that, too
   auto permit = try_acquire(request.priority());
   if (!permit) return false;
   into.emplace(*this, std::move(*permit), 0, request, std::chrono::nanoseconds{0}, where);
