@@ -37,12 +37,11 @@ class chunk_reader {
     const auto parsed = detail::parse(parser_, data, padded);
     if (!parsed) throw no_answer("an event that is no JSON", data);
     const detail::element root = *parsed;
-    const auto [choices, id, object, model, usage, timings, error] =
-        detail::members<"choices", "id", "object", "model", "usage", "timings", "error">(root);
-    const bool calls_itself_error = !choices && detail::view_of(object) == "error";  // vLLM, formerly
+    const auto [choices, usage, timings, error] = detail::members<"choices", "usage", "timings", "error">(root);
+    const bool calls_itself_error = !choices && detail::view_of(root, "object") == "error";  // vLLM, formerly
     if (error || calls_itself_error) throw failure(data);
-    if (into_.model().empty()) into_.model(std::string{detail::view_of(model)});
-    if (into_.id().empty()) into_.id(std::string{detail::view_of(id)});
+    if (into_.model().empty()) into_.model(detail::string_of(root, "model"));
+    if (into_.id().empty()) into_.id(detail::string_of(root, "id"));
     if (const auto all = detail::array_of(choices)) {
       for (const detail::element choice : *all) read_choice(choice, data);
     }
