@@ -193,8 +193,7 @@ class basic_client {
     in_flight(in_flight&&) = delete;
     ~in_flight() {
       // release pairs with the acquire in ~client: what the request did is done.
-      of_.in_flight.fetch_sub(1, std::memory_order_release);
-      of_.in_flight.notify_all();
+      if (of_.in_flight.fetch_sub(1, std::memory_order_release) == 1) of_.in_flight.notify_all();
     }
 
    private:
