@@ -33,6 +33,9 @@ constexpr std::string_view unframed_head =
 std::string content(std::string_view text, std::string_view more = "") {
   return fmt::format("data: {{\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"{}\"}}{}}}]}}\n\n", text, more);
 }
+std::string calls(std::string_view pieces) {
+  return fmt::format("data: {{\"choices\":[{{\"index\":0,\"delta\":{{\"tool_calls\":{}}}}}]}}\n\n", pieces);
+}
 constexpr std::string_view role =
     "data: {\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":null}}]}\n\n";
 constexpr std::string_view stop = "data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n";
@@ -569,6 +572,27 @@ TEST_CASE("answer_stream: answers that interleave are told apart, and each has t
   CHECK(on.streamed(both + std::string{done}).log == "a|1:b|end");
 }
 
+TEST_CASE("answer_stream: a call that is told again and again is no content", "[llm][answer_stream]") {
+  scene on{"", {.between_tokens = 80ms}};
+  const std::string call = calls(R"([{"index":0,"id":"a","function":{"name":"f","arguments":""}}])");
+  on.begin();
+  on.peer.send(std::string{chunked_head} + chunk(call));
+  while (!on.got.over) {
+    on.peer.send(chunk(call));
+    on.loop.poll();
+  }
+  CHECK(on.got.log == "|timeout_idle");
+}
+
+TEST_CASE("answer_stream: characters that events have halves of, and a half at the end", "[llm][answer_stream]") {
+  scene on;
+  const std::string cut = content("a\\ud83d") + content("\\ude00\\ud83d");
+  CHECK(on.streamed(cut + std::string{stop} + std::string{done}).log == "a|\xF0\x9F\x98\x80|\xEF\xBF\xBD|end");
+  CHECK(on.streamed(cut + std::string{done}).log == "a|\xF0\x9F\x98\x80|\xEF\xBF\xBD|end");
+  CHECK(on.response().text() == "a\xF0\x9F\x98\x80\xEF\xBF\xBD");
+  CHECK(on.streamed(content("\xE6\x9D") + content("\xB1") + std::string{done}).log == "\xE6\x9D\xB1|end");
+}
+
 TEST_CASE("answer_stream: the time limits of tokens are about content", "[llm][answer_stream]") {
   scene on{"", {.between_tokens = 80ms, .first_token = 80ms}};
   const bool first = GENERATE(true, false);
@@ -576,7 +600,8 @@ TEST_CASE("answer_stream: the time limits of tokens are about content", "[llm][a
   on.peer.send(std::string{chunked_head} + chunk(first ? role : std::string_view{content("one")}));
   // What is no content is not, however often it comes.
   while (!on.got.over) {
-    on.peer.send(chunk(": ping\n\n") + chunk(role) + chunk(content("")));
+    on.peer.send(chunk(": ping\n\n") + chunk(role) + chunk(content("")) + chunk(calls("[]")) + chunk(calls("[{}]")) +
+                 chunk(calls(R"([{"index":0,"function":{"arguments":""}}])")));
     on.loop.poll();
   }
   CHECK(on.got.log == (first ? "timeout_first_token" : "one|timeout_idle"));
@@ -595,7 +620,7 @@ TEST_CASE("answer_stream: streams that were recorded, whole and cut anywhere", "
                                   {"aimock/hello-stream.http", "end"},
                                   {"aimock/hello-stream-usage.http", "end"},
                                   {"aimock/tool-stream.http", "end"},
-                                  {"aimock/unicode-stream.http", "end"},  // half a surrogate pair an event
+                                  {"aimock/unicode-stream.http", "end"},  // half a surrogate pair in an event
                                   {"aimock/empty-stream.http", "end"},
                                   {"aimock/short-length-stream.http", "end"},
                                   {"aimock/drop-stream-stream.http", "truncated_stream"},
@@ -611,6 +636,7 @@ TEST_CASE("answer_stream: streams that were recorded, whole and cut anywhere", "
     CHECK_THAT(log, Catch::Matchers::EndsWith(std::string{end}));
     CHECK(on.got.interrupted == (end != "end" && !on.response().text().empty()));
     const std::string text = on.response().text();
+    CHECK(text.find("\xEF\xBF\xBD") == std::string::npos);
     const auto all = felix::test::recorded_answer{*bytes}.body;
     CHECK(on.response().usage().estimated == (events_in(all, "\"prompt_tokens\":") == 0));
     for (std::size_t cut = 1; cut < bytes->size(); cut += 1 + bytes->size() / 150) {

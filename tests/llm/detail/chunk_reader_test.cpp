@@ -117,9 +117,9 @@ TEST_CASE("chunk_reader: a byte that is no part of a code point is read as U+FFF
   chat_response whole;
   chunk_reader chunks{whole, "s"};
   CHECK(chunks.read(chunk("{\"content\":\"a\xFFz\"}"), false).at(0).text() == "a\xEF\xBF\xBDz");
-  CHECK(chunks.read(chunk("{\"content\":\"\xE6\x9D\"}"), false).at(0).text() == "\xEF\xBF\xBD\xEF\xBF\xBD");
+  CHECK(chunks.read(chunk("{\"content\":\"\xE6\x9D!\"}"), false).at(0).text() == "\xEF\xBF\xBD\xEF\xBF\xBD!");
   CHECK(chunks.read(chunk("{\"content\":\"\xE6\x9D\xB1\"}"), false).at(0).text() == "\xE6\x9D\xB1");
-  CHECK(whole.text() == "a\xEF\xBF\xBDz\xEF\xBF\xBD\xEF\xBF\xBD\xE6\x9D\xB1");
+  CHECK(whole.text() == "a\xEF\xBF\xBDz\xEF\xBF\xBD\xEF\xBF\xBD!\xE6\x9D\xB1");
   CHECK_THROWS_WITH(chunks.read("{\"error\":{\"message\":\"boom\xFF\"}}", false),
                     ContainsSubstring("boom\xEF\xBF\xBD"));
   CHECK(std::string_view{chunks.failure("{\"message\":\"boom\xFF\"}").what()}.find("boom\xEF\xBF\xBD") !=
@@ -127,16 +127,95 @@ TEST_CASE("chunk_reader: a byte that is no part of a code point is read as U+FFF
   CHECK_THROWS_WITH(chunks.read("{\xFF}", false), ContainsSubstring("no JSON"));
 }
 
-TEST_CASE("chunk_reader: an event with half a surrogate pair, or a number too long, is read", "[llm][chunk_reader]") {
+TEST_CASE("chunk_reader: a character that two chunks have halves of is one", "[llm][chunk_reader]") {
   chat_response whole;
   chunk_reader chunks{whole, "s"};
-  CHECK(chunks.read(chunk(R"({"content":"hi \ud83d"})"), false).at(0).text() == "hi \xEF\xBF\xBD");
-  CHECK(chunks.read(chunk(R"({"content":"\ude00 there"})"), false).at(0).text() == "\xEF\xBF\xBD there");
+  const std::string face = "\xF0\x9F\x98\x80";
+  CHECK(chunks.read(chunk(R"({"content":"hi \ud83d"})"), false).at(0).text() == "hi ");
+  CHECK(chunks.read(chunk(R"({"reasoning":"\ud83d"})"), false).empty());  // its own, and nothing to tell yet
+  CHECK(chunks.read(chunk(R"({"refusal":"\ud83d"})"), false).empty());
+  CHECK(chunks.read(chunk(R"({"role":"assistant","content":""})"), false).empty());
+  CHECK(chunks.contents() == 1);
+  CHECK(chunks.read(chunk(R"({"content":"\ude00 there"})"), false).at(0).text() == face + " there");
+  CHECK(chunks.read(chunk(R"({"reasoning":"\ude00"})"), false).at(0).reasoning() == face);
+  CHECK(chunks.read(chunk(R"({"refusal":"\ude00"})"), false).at(0).refusal() == face);
+  CHECK(chunks.read(chunk("{\"content\":\"\xE6\x9D\"}"), false).empty());
+  CHECK(chunks.read(chunk("{\"content\":\"\xB1\"}"), false).at(0).text() == "\xE6\x9D\xB1");
+  CHECK(whole.text() == "hi " + face + " there\xE6\x9D\xB1");
+  CHECK(whole.reasoning() == face);
+  CHECK(whole.refusal() == face);
+}
+
+TEST_CASE("chunk_reader: halves belong together by choice and by call", "[llm][chunk_reader]") {
+  chat_response whole;
+  chunk_reader chunks{whole, "s"};
+  const auto of = [&](int choice, std::string_view delta) {
+    return chunks.read(
+        R"({"choices":[{"index":)" + std::to_string(choice) + R"(,"delta":)" + std::string{delta} + "}]}", false);
+  };
+  CHECK(of(0, R"({"content":"\ud83d"})").empty());
+  CHECK(of(1, R"({"content":"\ud83e"})").empty());
+  CHECK(of(0, R"({"content":"\ude00"})").at(0).text() == "\xF0\x9F\x98\x80");
+  CHECK(of(1, R"({"content":"\udd10"})").at(0).text() == "\xF0\x9F\xA4\x90");
+  of(1, R"({"tool_calls":[{"index":0,"id":"a","function":{"name":"f","arguments":"\"\ud83d"}}]})");
+  of(1, R"({"tool_calls":[{"index":1,"id":"b","function":{"name":"g","arguments":"\"\ud83d"}}]})");
+  CHECK(
+      of(1, R"({"tool_calls":[{"index":0,"function":{"arguments":"\ude00\""}}]})").at(0).tool_calls().at(0).arguments ==
+      "\xF0\x9F\x98\x80\"");
+  CHECK(whole.choices().at(1).tool_calls.at(0).arguments == "\"\xF0\x9F\x98\x80\"");
+  CHECK(whole.choices().at(1).tool_calls.at(1).arguments == "\"");
+}
+
+TEST_CASE("chunk_reader: half a character at the end is U+FFFD", "[llm][chunk_reader]") {
+  chat_response whole;
+  chunk_reader chunks{whole, "s"};
+  const std::string unknown = "\xEF\xBF\xBD";
+  CHECK(chunks.read(chunk(R"({"content":"a\ud83d"})"), false).at(0).text() == "a");
+  SECTION("of a choice") {
+    const auto& last = chunks.read(chunk("{}", R"(,"finish_reason":"length")"), false);
+    REQUIRE(last.size() == 1);
+    CHECK(last[0].text() == unknown);
+    CHECK(chunks.contents() == 1);
+    CHECK(chunks.finish().empty());
+  }
+  SECTION("of the stream, in each string of each choice") {
+    chunks.read(R"({"choices":[{"index":1,"delta":{"reasoning":"\ud83d","refusal":"\ud83d"}}]})", false);
+    chunks.read(chunk(R"({"tool_calls":[{"index":1,"id":"c","function":{"name":"f","arguments":"{\ud83d"}}]})"), false);
+    const auto& last = chunks.finish();
+    REQUIRE(last.size() == 2);
+    CHECK(last[0].text() == unknown);
+    CHECK(last[0].tool_calls().at(0).index == 1);
+    CHECK(last[0].tool_calls().at(0).arguments == unknown);
+    CHECK(last[1].choice() == 1);
+    CHECK(last[1].reasoning() == unknown);
+    CHECK(last[1].refusal() == unknown);
+    CHECK(whole.tool_calls().at(1).arguments == "{" + unknown);
+    CHECK(whole.choices()[1].reasoning == unknown);
+    CHECK(whole.choices()[1].refusal == unknown);
+    CHECK(chunks.finish().empty());
+  }
+  CHECK(whole.text() == "a" + unknown);
+}
+
+TEST_CASE("chunk_reader: half a character in what comes at once is U+FFFD, and a long number is read",
+          "[llm][chunk_reader]") {
+  chat_response whole;
+  chunk_reader chunks{whole, "s"};
+  const std::string unknown = "\xEF\xBF\xBD";
+  chunks.read(
+      R"({"id":"\ud83d","model":"\ud83d","choices":[{"delta":{"tool_calls":[{"id":"\ud83d","function":{"name":"\ud83d"}}]},"logprobs":{"content":[{"token":"\ud83d","logprob":-1,"top_logprobs":[{"token":"\ude00","logprob":-1}]}]}}]})",
+      false);
+  CHECK(whole.id() == unknown);
+  CHECK(whole.model() == unknown);
+  CHECK(whole.tool_calls().at(0).id == unknown);
+  CHECK(whole.tool_calls().at(0).name == unknown);
+  CHECK(whole.logprobs().at(0).token == unknown);
+  CHECK(whole.logprobs().at(0).alternatives.at(0).first == unknown);
   CHECK(chunks.read(R"({"seed":123456789012345678901234567890,"choices":[{"delta":{"content":"!"}}]})", false)
             .at(0)
             .text() == "!");
   CHECK_THROWS_WITH(chunks.read(R"({"error":{"message":"boom \ud83d"},"seed":123456789012345678901234567890})", false),
-                    ContainsSubstring("boom \xEF\xBF\xBD"));
+                    ContainsSubstring("boom " + unknown));
 }
 
 TEST_CASE("chunk_reader: a whole answer is its own delta", "[llm][chunk_reader]") {
@@ -256,12 +335,15 @@ TEST_CASE("chunk_reader: a delta has what is new, and nothing else is one", "[ll
   const auto& again =
       chunks.read(chunk(R"({"tool_calls":[{"index":0,"id":"a","function":{"name":"f","arguments":"{}"}}]})"), false);
   REQUIRE(again.size() == 1);
-  CHECK(again[0].tool_calls().at(0).name.empty());  // it is known
+  CHECK(again[0].tool_calls().at(0).id.empty());  // it is known
+  CHECK(again[0].tool_calls().at(0).name.empty());
   CHECK(again[0].tool_calls().at(0).arguments == "{}");
   CHECK(chunks.contents() == 2);
   for (const char* nothing :
        {R"({"content":""})", R"({"content":null})", "{}", R"({"role":"assistant"})", R"({"tool_calls":[]})",
-        R"({"tool_calls":[{"index":0}]})", R"({"content":7,"reasoning":[],"refusal":{}})"}) {
+        R"({"tool_calls":[{"index":0}]})", R"({"tool_calls":[{"index":0,"id":"a","function":{"arguments":""}}]})",
+        R"({"tool_calls":[{"index":0,"id":"a","function":{"name":"f"}}]})",
+        R"({"content":7,"reasoning":[],"refusal":{}})"}) {
     CAPTURE(nothing);
     CHECK(chunks.read(chunk(nothing), false).empty());
   }

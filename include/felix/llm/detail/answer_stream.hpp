@@ -71,9 +71,7 @@ class basic_answer_stream {
         }
         self.asks_for_more();
       }
-      if (auto* const whole_answer = self.finish()) {
-        for (chat_delta& delta : *whole_answer) co_yield std::move(delta);
-      }
+      for (chat_delta& delta : self.finish()) co_yield std::move(delta);
       self.settle();
       count.answered(self.whole_->response());
     } catch (const error& failure) {
@@ -159,21 +157,21 @@ class basic_answer_stream {
   [[nodiscard]] bool is_done() const noexcept { return is_done_; }
   [[nodiscard]] bool is_finished() const noexcept { return chunks_.is_finished(choices_); }
 
-  /// After the last bytes. The deltas of an answer that came as a whole, or null.
-  std::vector<chat_delta>* finish() {
+  /// After the last bytes. The deltas of an answer that came as a whole, or what was left of others.
+  std::vector<chat_delta>& finish() {
     const bool no_events = form_ == form::events && !has_event_ && !begins_like_events(whole_body_);
     if (form_ == form::page || no_events)
       throw codec::detail::not_an_answer(from(), "no stream", whole_body_, server_.key());
     if (form_ == form::json) {
       note_content();
-      return &chunks_.read_whole(codec::decode(whole_body_, from(), server_.key()));
+      return chunks_.read_whole(codec::decode(whole_body_, from(), server_.key()));
     }
     if (events_.finish()) is_done_ = true;
     if (is_done_) exchange_.let_end();
     if (is_done_ && !chunks_.has_begun())
       throw error{errc::protocol, std::string{from()} + " ended the stream without an answer: no choice came",
                   request_cost::unknown};
-    if (is_done_ || is_finished()) return nullptr;
+    if (is_done_ || is_finished()) return chunks_.finish();
     throw error{errc::protocol,
                 std::string{from()} +
                     " ended the stream in the middle of the answer: neither a finish_reason nor [DONE] came; ask again",

@@ -7,6 +7,7 @@
 #include <felix/llm/codec.hpp>
 #include <felix/llm/detail/answer_reader.hpp>
 #include <felix/llm/detail/json_element.hpp>
+#include <felix/llm/detail/split_characters.hpp>
 #include <felix/usage.hpp>
 
 #include <algorithm>
@@ -29,19 +30,21 @@ class chunk_reader {
       : into_{into}, from_{from}, key_{key} {}
 
   /// What was new in `data`, one delta a choice; empty ones are left out. Valid until the next read().
-  /// `padded`: 64 bytes behind `data` can be read. A byte that is no part of a code point is read as U+FFFD, and so is
-  /// half a surrogate pair.
+  /// `padded`: 64 bytes behind `data` can be read. A character that was cut in two is read when its end has come; what
+  /// is no part of any is read as U+FFFD.
   /// Throws api_error for an event that tells of a failure, error (protocol) for what is no JSON.
   std::vector<chat_delta>& read(std::string_view data, bool padded) {
     deltas_.clear();
-    const auto parsed = detail::parse(parser_, data, padded);
+    auto parsed = detail::parse_as_sent(parser_, data, padded);
+    has_marks_ = !parsed;
+    if (has_marks_) parsed = detail::parse_mended(parser_, data, detail::character_parts::marked);
     if (!parsed) throw no_answer("an event that is no JSON", data);
     const detail::element root = *parsed;
     const auto [choices, usage, timings, error] = detail::members<"choices", "usage", "timings", "error">(root);
     const bool calls_itself_error = !choices && detail::view_of(root, "object") == "error";  // vLLM, formerly
     if (error || calls_itself_error) throw failure(data);
-    if (into_.model().empty()) into_.model(detail::string_of(root, "model"));
-    if (into_.id().empty()) into_.id(detail::string_of(root, "id"));
+    if (into_.model().empty()) into_.model(settled(detail::string_of(root, "model")));
+    if (into_.id().empty()) into_.id(settled(detail::string_of(root, "id")));
     if (const auto all = detail::array_of(choices)) {
       for (const detail::element choice : *all) read_choice(choice, data);
     }
@@ -63,6 +66,13 @@ class chunk_reader {
     return deltas_;
   }
 
+  /// After the last event: what is left of characters that were cut, where no finish_reason came.
+  std::vector<chat_delta>& finish() {
+    deltas_.clear();
+    for (std::size_t at = 0; at < finished_.size(); ++at) end_strings(at);
+    return deltas_;
+  }
+
   /// The failure that the data of an event tells of.
   [[nodiscard]] api_error failure(std::string_view data) const {
     const auto position = contents_ == 0 ? stream_position::before_the_first_token : stream_position::after_it;
@@ -81,6 +91,8 @@ class chunk_reader {
   [[nodiscard]] token_count contents() const noexcept { return contents_; }
 
  private:
+  using string_name = detail::split_characters::name;
+
   [[nodiscard]] error no_answer(std::string_view why, std::string_view data) const {
     return detail::not_an_answer(from_, why, data, key_);
   }
@@ -103,21 +115,61 @@ class chunk_reader {
       finished_.push_back(false);
     }
     chat_choice& choice = into_.choice(at);
-    if (logprobs) detail::read_logprobs(sent, choice.logprobs);
+    if (logprobs) read_logprobs(sent, choice.logprobs);
     if (delta) read_delta(*delta, choice, at, data);
     const std::string_view reason = detail::view_of(finish);
     if (reason.empty()) return;
     if (reason == "error") throw failure(data);  // OpenRouter
     choice.finish_reason = detail::finish_reason_of(reason);
     finished_[at] = true;
+    end_strings(at);
+  }
+
+  /// A string that comes at once.
+  [[nodiscard]] std::string settled(std::string sent) const {
+    return has_marks_ ? detail::split_characters::settled(sent) : std::move(sent);
+  }
+  /// A string of the answer, of which `piece` has come.
+  [[nodiscard]] std::string whole(const string_name& of, std::string_view piece) {
+    return has_marks_ || !cut_.empty() ? cut_.join(of, piece) : std::string{piece};
+  }
+  /// No piece of a choice comes any more.
+  void end_strings(std::size_t at) {
+    if (cut_.empty()) return;
+    chat_delta delta;
+    delta.choice(at);
+    chat_choice& choice = into_.choice(at);
+    for (auto& [of, rest] : cut_.rest_of(at)) {
+      switch (of.part) {
+        case string_name::kind::text: delta.text(rest), choice.text += rest; break;
+        case string_name::kind::reasoning: delta.reasoning(rest), choice.reasoning += rest; break;
+        case string_name::kind::refusal: delta.refusal(rest), choice.refusal += rest; break;
+        case string_name::kind::arguments:
+          choice.tool_calls[of.call].arguments += rest;
+          delta.add({.index = of.call, .arguments = rest});
+          break;
+      }
+    }
+    if (!delta.empty()) deltas_.push_back(std::move(delta));
+  }
+
+  void read_logprobs(const detail::element& sent, std::vector<token_logprob>& into) const {
+    const std::size_t known = into.size();
+    detail::read_logprobs(sent, into);
+    if (!has_marks_) return;
+    for (std::size_t i = known; i < into.size(); ++i) {
+      into[i].token = settled(into[i].token);
+      for (auto& [token, logprob] : into[i].alternatives) token = settled(token);
+    }
   }
 
   void read_delta(const detail::element& message, chat_choice& choice, std::size_t at, std::string_view data) {
     const auto [content, reasoning_content, other_reasoning, refused, tool_calls] =
         detail::members<"content", "reasoning_content", "reasoning", "refusal", "tool_calls">(message);
-    const std::string_view text = detail::view_of(content);
-    const std::string_view reasoning = detail::reasoning_of(reasoning_content, other_reasoning);
-    const std::string_view refusal = detail::view_of(refused);
+    using kind = string_name::kind;
+    std::string text = whole({at, kind::text}, detail::view_of(content));
+    std::string reasoning = whole({at, kind::reasoning}, detail::reasoning_of(reasoning_content, other_reasoning));
+    std::string refusal = whole({at, kind::refusal}, detail::view_of(refused));
     const auto calls = detail::array_of(tool_calls);
     if (text.empty() && reasoning.empty() && refusal.empty() && !calls) return;
     chat_delta& delta = deltas_.emplace_back();
@@ -125,8 +177,8 @@ class chunk_reader {
     choice.text += text;
     choice.reasoning += reasoning;
     choice.refusal += refusal;
-    delta.text(std::string{text}).reasoning(std::string{reasoning});
-    if (!refusal.empty()) delta.refusal(std::string{refusal});
+    delta.text(std::move(text)).reasoning(std::move(reasoning));
+    if (!refusal.empty()) delta.refusal(std::move(refusal));
     if (calls) {
       std::optional<std::size_t> position;  // where a chunk has several
       if (calls->size() > 1) position = 0;
@@ -152,9 +204,9 @@ class chunk_reader {
                  chat_delta& delta, std::string_view data) {
     constexpr std::size_t most_calls = 256;
     tool_call_delta piece;
-    piece.id = detail::string_of(sent, "id");
+    piece.id = settled(detail::string_of(sent, "id"));
     if (const auto function = detail::member(sent, "function")) {
-      piece.name = detail::string_of(*function, "name");
+      piece.name = settled(detail::string_of(*function, "name"));
       piece.arguments = detail::arguments_of(*function);
     }
     if (const auto index = detail::count_of(sent, "index")) {
@@ -165,13 +217,17 @@ class chunk_reader {
     if (piece.index >= most_calls) throw no_answer("more tool calls than any model makes", data);
     if (piece.index >= choice.tool_calls.size()) choice.tool_calls.resize(piece.index + 1);
     tool_call& call = choice.tool_calls[piece.index];
-    // Some servers repeat the name, or send an empty one later.
-    if (call.id.empty()) call.id = piece.id;
-    if (call.name.empty()) {
-      call.name = piece.name;
-    } else {
-      piece.name.clear();
-    }
+    // Some servers repeat id and name, or send empty ones later: what is known is nothing new.
+    const auto learn = [](std::string& known, std::string& told) {
+      if (known.empty())
+        known = told;
+      else
+        told.clear();
+    };
+    learn(call.id, piece.id);
+    learn(call.name, piece.name);
+    if (has_marks_ || !cut_.empty())
+      piece.arguments = cut_.join({delta.choice(), string_name::kind::arguments, piece.index}, piece.arguments);
     call.arguments += piece.arguments;
     if (!piece.id.empty() || !piece.name.empty() || !piece.arguments.empty()) delta.add(std::move(piece));
   }
@@ -181,9 +237,11 @@ class chunk_reader {
   std::string_view key_;
   simdjson::dom::parser parser_;
   std::vector<chat_delta> deltas_;
+  detail::split_characters cut_;
   std::vector<bool> finished_;  // by choice
   std::optional<token_usage> usage_;
   token_count contents_ = 0;
+  bool has_marks_ = false;  // what is read had parts of characters
 };
 
 }  // namespace codec

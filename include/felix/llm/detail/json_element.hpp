@@ -3,6 +3,7 @@
 #pragma once
 
 #include <felix/error.hpp>
+#include <felix/llm/detail/split_characters.hpp>
 #include <felix/llm/detail/without_keys.hpp>
 #include <felix/usage.hpp>
 #include <felix/utf8.hpp>
@@ -175,55 +176,34 @@ inline constexpr std::size_t most_looked_at = 1024;
   return changed;
 }
 
-/// The document with \ufffd for each escaped half of a surrogate pair that stands alone: servers cut answers there.
-[[nodiscard]] inline std::string without_lone_surrogates(std::string_view json) {
-  const auto unit_at = [&](std::size_t at) {
-    int unit = json.substr(at).starts_with("\\u") ? 0 : -1;
-    for (std::size_t i = at + 2; i < at + 6 && unit >= 0; ++i) {
-      const int digit = i < json.size() ? hexadecimal(json[i]) : -1;
-      unit = digit < 0 ? -1 : unit * 16 + digit;
-    }
-    return unit;
-  };
-  std::string changed;
-  for (std::size_t at = 0; at < json.size();) {
-    const int unit = unit_at(at);
-    const bool is_high = unit >= 0xD800 && unit < 0xDC00;
-    const int next = is_high ? unit_at(at + 6) : -1;
-    std::size_t step = json[at] == '\\' ? 2 : 1;  // so that \\u is not taken for an escape
-    if (next >= 0xDC00 && next < 0xE000) {
-      step = 12;
-    } else if (unit >= 0xD800 && unit < 0xE000) {
-      changed += "\\ufffd";
-      at += 6;
-      continue;
-    }
-    changed += json.substr(at, step);
-    at += step;
-  }
-  return changed;
-}
-
-/// The document with what servers do wrong put right: a byte order mark, bytes that are not UTF-8 (each as U+FFFD), half
-/// surrogate pairs, and integers beyond 64 bits.
-[[nodiscard]] inline std::string mended(std::string_view json) {
+/// The document with what servers do wrong put right: a byte order mark, parts of characters, and integers beyond 64 bits.
+[[nodiscard]] inline std::string mended(std::string_view json, character_parts become) {
   constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
   if (json.starts_with(byte_order_mark)) json.remove_prefix(byte_order_mark.size());
-  std::string valid;
-  append_valid_utf8(valid, json);
-  return with_long_integers_as_floats(without_lone_surrogates(valid));
+  return with_long_integers_as_floats(without_parts(json, become));
 }
 
-/// With `parser`: the element is valid until its next parse. What simdjson refuses is tried once more, mended.
-/// `padded`: simdjson::SIMDJSON_PADDING bytes behind the text can be read. Nothing for what is no JSON.
-[[nodiscard]] inline std::optional<element> parse(simdjson::dom::parser& parser, std::string_view json,
-                                                  bool padded = false) {
+/// With `parser`: the element is valid until its next parse. Nothing for what simdjson refuses.
+/// `padded`: simdjson::SIMDJSON_PADDING bytes behind the text can be read.
+[[nodiscard]] inline std::optional<element> parse_as_sent(simdjson::dom::parser& parser, std::string_view json,
+                                                          bool padded = false) {
   element root;
-  if (json.empty()) return std::nullopt;
-  if (parser.parse(json.data(), json.size(), !padded).get(root) == simdjson::SUCCESS) return root;
-  const std::string changed = mended(json);
+  if (json.empty() || parser.parse(json.data(), json.size(), !padded).get(root) != simdjson::SUCCESS)
+    return std::nullopt;
+  return root;
+}
+/// What simdjson refused, once more.
+[[nodiscard]] inline std::optional<element> parse_mended(simdjson::dom::parser& parser, std::string_view json,
+                                                         character_parts become) {
+  element root;
+  const std::string changed = mended(json, become);
   if (changed == json || parser.parse(changed).get(root) != simdjson::SUCCESS) return std::nullopt;
   return root;
+}
+/// As it was sent or mended: nothing for what is no JSON.
+[[nodiscard]] inline std::optional<element> parse(simdjson::dom::parser& parser, std::string_view json) {
+  const std::optional<element> as_sent = parse_as_sent(parser, json);
+  return as_sent ? as_sent : parse_mended(parser, json, character_parts::replaced);
 }
 
 /// With the parser of this thread, whose memory is used for answer after answer: the element is valid until the next
