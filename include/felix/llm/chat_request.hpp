@@ -18,7 +18,7 @@
 
 namespace felix::inline v1 {
 
-/// Whether the model may, must or must not ask for tools.
+/// Whether the model may, must or must not ask for tools. That it must is an error where none is offered.
 enum class tool_mode : unsigned char { automatic, none, required };
 
 /// The form that the answer has to have.
@@ -84,7 +84,7 @@ class chat_request {
     return *this;
   }
   chat_request tool_choice(tool_mode mode) && { return std::move(tool_choice(mode)); }
-  /// The one tool that has to be called.
+  /// The one tool that has to be called. Error (invalid_argument) when the request is sent, if it is not offered.
   chat_request& tool_choice(std::string name) & {
     check_name("tool_choice", name);
     rare().tool_choice = std::move(name);
@@ -187,7 +187,10 @@ class chat_request {
   }
   chat_request end_user(std::string id) && { return std::move(end_user(std::move(id))); }
 
-  /// A field that felix does not know, sent as it is: `.extra("min_p", "0.05")`. `json` is checked when it is sent.
+  /// A field that felix does not know, sent as it is: `.extra("min_p", "0.05")`. Of one that felix does know (`tools`,
+  /// `priority`) it takes the place, but not of what felix goes by itself: messages, max_tokens (under either name), n,
+  /// stream and stream_options are refused with error (invalid_argument) when the request is sent, and so is what is
+  /// not JSON. Said twice, the last counts.
   chat_request& extra(std::string name, std::string json) & {
     if (name.empty()) throw refused("an extra field without a name");
     rare().extra.emplace_back(std::move(name), std::move(json));

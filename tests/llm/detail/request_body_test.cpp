@@ -6,8 +6,10 @@
 
 #include <string>
 #include <string_view>
+#include <utility>
 
 using Catch::Matchers::ContainsSubstring;
+using Catch::Matchers::StartsWith;
 
 namespace {
 
@@ -117,8 +119,9 @@ TEST_CASE("request_body: a tool chosen by name, where servers know that and wher
   CHECK_THAT(encode(request, "m", felix::dialects::llama_cpp),
              !ContainsSubstring(R"("name":"f")") && ContainsSubstring(R"("tool_choice":"required")"));
   for (const auto& spoken : {felix::dialects::openai, felix::dialects::llama_cpp})
-    CHECK_THROWS_WITH(encode(felix::chat_request{}.user("x").tool({"f"}).tool_choice("h"), "m", spoken),
-                      ContainsSubstring(R"(tool_choice names "h", which is not offered)"));
+    CHECK_THROWS_WITH(
+        encode(felix::chat_request{}.user("x").tool({"f"}).tool({"g"}).tool_choice("h"), "m", spoken),
+        ContainsSubstring(R"(tool_choice names "h", which is not offered)") && ContainsSubstring("name one of: f, g"));
   CHECK_THAT(encode(felix::chat_request{}.user("x").tool({"f"}).tool_choice(felix::tool_mode::none)),
              ContainsSubstring(R"("tool_choice":"none")"));
 }
@@ -191,4 +194,90 @@ TEST_CASE("request_body: only a stream asks for what comes with its chunks", "[l
   CHECK_THAT(felix::detail::request_body::of(felix::chat_request{}.user("x"), felix::dialects::plain, "m", true),
              !ContainsSubstring("continuous_usage_stats") && !ContainsSubstring("timings_per_token") &&
                  !ContainsSubstring(R"("stream":false)"));
+}
+
+TEST_CASE("request_body: a call that has to be made needs a tool", "[llm][request_body]") {
+  const auto with = [](auto choice) { return felix::chat_request{}.user("x").tool_choice(choice); };
+  for (const auto& spoken : {felix::dialects::openai, felix::dialects::llama_cpp}) {
+    CHECK_THROWS_WITH(encode(with("h"), "m", spoken),
+                      ContainsSubstring(R"(tool_choice names "h", but no tool is offered; add one with tool())"));
+    CHECK_THROWS_WITH(encode(with(felix::tool_mode::required), "m", spoken),
+                      ContainsSubstring("tool_choice requires a call, but no tool is offered"));
+    for (const auto mode : {felix::tool_mode::automatic, felix::tool_mode::none})
+      CHECK_THAT(encode(with(mode), "m", spoken), !ContainsSubstring("tool_choice"));
+  }
+  try {
+    encode(with("h"));
+    FAIL("was not refused");
+  } catch (const felix::error& refused) {
+    CHECK(refused.code() == felix::make_error_code(felix::errc::invalid_argument));
+    CHECK(to_string(refused.kind()) == to_string(felix::error_kind::bad_request));
+  }
+}
+
+TEST_CASE("request_body: an extra field takes the place of what felix would write", "[llm][request_body]") {
+  felix::dialect spoken = felix::dialects::openai;
+  spoken.priority = spoken.timings = true;
+  const auto all = felix::chat_request{}
+                       .user("x")
+                       .temperature(1)
+                       .top_p(1)
+                       .presence_penalty(1)
+                       .frequency_penalty(1)
+                       .seed(1)
+                       .stop("1")
+                       .logprobs(1)
+                       .tool({"f"})
+                       .tool_choice("f")
+                       .json_object()
+                       .reasoning_effort("1")
+                       .end_user("1");
+  const auto stream = [&](const felix::chat_request& request) {
+    return felix::detail::request_body::of(request, spoken, "m", true);
+  };
+  for (const std::string name : {"model", "temperature", "top_p", "presence_penalty", "frequency_penalty", "seed",
+                                 "stop", "logprobs", "tools", "tool_choice", "response_format", "reasoning_effort",
+                                 "user", "priority", "timings_per_token", "top_logprobs"}) {
+    CAPTURE(name);
+    const auto as_key = "\"" + name + "\":";
+    const auto ours = stream(all);
+    CHECK_THAT(ours, ContainsSubstring(as_key));
+    auto replaced = all;
+    const auto body = stream(replaced.extra(name, "\"first\"").extra(name, R"({"theirs":[1]})"));
+    CHECK(felix::codec::is_json(body));
+    CHECK_THAT(body, ContainsSubstring(as_key + R"({"theirs":[1]})") && !ContainsSubstring("first"));
+    CHECK(body.find(as_key) == body.rfind(as_key));
+    CHECK_THAT(body, StartsWith("{\"m") && !ContainsSubstring(",,"));
+  }
+}
+
+TEST_CASE("request_body: tools that felix does not know can be chosen", "[llm][request_body]") {
+  const auto theirs = R"([{"type":"web_search"}])";
+  for (const auto& spoken : {felix::dialects::openai, felix::dialects::llama_cpp}) {
+    auto request = felix::chat_request{}.user("x").extra("tools", theirs);
+    CHECK_THAT(encode(request.tool_choice(felix::tool_mode::required), "m", spoken),
+               ContainsSubstring(R"(,"tool_choice":"required")"));
+    CHECK_THAT(encode(request.tool_choice("web_search"), "m", spoken),
+               ContainsSubstring(R"("tool_choice":{"type":"function","function":{"name":"web_search"}})"));
+    const auto chosen = encode(felix::chat_request{}.user("x").tool({"f"}).tool({"g"}).tool_choice("h").extra(
+                                   "tool_choice", R"({"type":"allowed_tools"})"),
+                               "m", spoken);
+    CHECK_THAT(chosen, ContainsSubstring(R"("name":"f")") && ContainsSubstring(R"("name":"g")"));
+  }
+}
+
+TEST_CASE("request_body: an extra field does not change what felix goes by", "[llm][request_body]") {
+  for (const auto& [name, instead] : {std::pair<std::string, std::string>{"messages", "user()"},
+                                      {"max_tokens", "use max_tokens()"},
+                                      {"max_completion_tokens", "use max_tokens()"},
+                                      {"n", "use n()"},
+                                      {"stream", "complete() or stream()"},
+                                      {"stream_options", "the usage itself"}}) {
+    CAPTURE(name);
+    for (const auto& spoken : {felix::dialects::openai, felix::dialects::plain}) {
+      CHECK_THROWS_WITH(encode(felix::chat_request{}.user("x").extra(name, "7"), "m", spoken),
+                        ContainsSubstring("the extra field \"" + name + "\" is one that felix goes by") &&
+                            ContainsSubstring(instead));
+    }
+  }
 }

@@ -28,6 +28,8 @@ TEST_CASE("split_characters: a document without parts stays as it is", "[llm][sp
     CHECK(marked(whole) == whole);
     CHECK(replaced(whole) == whole);
   }
+  const std::string_view cut_off = std::string_view{R"(\ud83d)"}.substr(0, 5);
+  CHECK(marked(cut_off) == cut_off);
 }
 
 TEST_CASE("split_characters: parts become U+FFFD, each half and each byte one", "[llm][split_characters]") {

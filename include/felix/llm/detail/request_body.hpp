@@ -10,12 +10,14 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <iterator>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <variant>
+#include <vector>
 
 namespace felix::inline v1 {
 namespace detail {
@@ -27,15 +29,19 @@ class request_body {
   /// `default_model` is used where the request names none. `n`: how many answers this one asks for.
   [[nodiscard]] static std::string of(const chat_request& request, const dialect& spoken,
                                       std::string_view default_model, bool stream, int n = 1) {
-    if (request.messages().empty())
-      throw error{errc::invalid_argument, "chat_request: there is no message; add one with user(text)"};
-    request_body body;
+    if (request.messages().empty()) throw refused("there is no message; add one with user(text)");
+    request_body body{request.extra()};
     body.json_.reserve(size_of(request));
     body.write(request, spoken, default_model, stream, n);
     return std::move(body.json_);
   }
 
  private:
+  using extra_fields = std::vector<std::pair<std::string, std::string>>;
+
+  explicit request_body(const extra_fields& extra) noexcept : extra_{extra} {}
+
+  static error refused(const std::string& why) { return {errc::invalid_argument, "chat_request: " + why}; }
   static std::size_t size_of(const chat_request& request) {
     std::size_t bytes = 256;
     for (const chat_message& message : request.messages()) bytes += message.content.size() + 40;
@@ -43,16 +49,20 @@ class request_body {
   }
 
   void write(const chat_request& request, const dialect& spoken, std::string_view default_model, bool stream, int n) {
-    json_ += R"({"model":)";
-    append_json_string(json_, request.model().empty() ? default_model : std::string_view{request.model()});
-    json_ += R"(,"messages":[)";
+    json_ += '{';
+    if (!is_replaced("model")) {
+      json_ += R"("model":)";
+      append_json_string(json_, request.model().empty() ? default_model : std::string_view{request.model()});
+      json_ += ',';
+    }
+    json_ += R"("messages":[)";
     for (bool first = true; const chat_message& each : request.messages()) {
       if (!std::exchange(first, false)) json_ += ',';
       message(each);
     }
     json_ += ']';
     const auto number = [this](std::string_view name, const auto& value) {
-      if (value) fmt::format_to(std::back_inserter(json_), R"(,"{}":{})", name, *value);
+      if (value && !is_replaced(name)) fmt::format_to(std::back_inserter(json_), R"(,"{}":{})", name, *value);
     };
     number(spoken.max_tokens_field, request.max_tokens());
     number("temperature", request.temperature());
@@ -61,33 +71,60 @@ class request_body {
     number("frequency_penalty", request.frequency_penalty());
     number("seed", request.seed());
     if (n > 1) fmt::format_to(std::back_inserter(json_), R"(,"n":{})", n);
-    if (request.logprobs()) {
+    if (request.logprobs() && !is_replaced("logprobs")) {
       json_ += R"(,"logprobs":true)";
       if (*request.logprobs() > 0) number("top_logprobs", request.logprobs());
     }
-    if (!request.stop().empty()) {
+    if (!request.stop().empty() && !is_replaced("stop")) {
       list("stop", request.stop(), [this](const std::string& text) { append_json_string(json_, text); });
     }
     tools(request, spoken);
-    format(request.format());
-    if (spoken.reasoning_effort && !request.reasoning_effort().empty())
+    if (!is_replaced("response_format")) format(request.format());
+    if (spoken.reasoning_effort && !request.reasoning_effort().empty() && !is_replaced("reasoning_effort"))
       text("reasoning_effort", request.reasoning_effort());
-    if (spoken.end_user && !request.end_user().empty()) text("user", request.end_user());
-    if (spoken.priority)  // vLLM's: lower goes first
+    if (spoken.end_user && !request.end_user().empty() && !is_replaced("user")) text("user", request.end_user());
+    if (spoken.priority && !is_replaced("priority"))  // vLLM's: lower goes first
       fmt::format_to(std::back_inserter(json_), R"(,"priority":{})",
                      10 * (static_cast<int>(request_priority::urgent) - static_cast<int>(request.priority())));
-    for (const auto& [name, value] : request.extra()) {
-      key(name);
-      json_ += value;
-    }
+    extra();
     if (!stream) {
       json_ += R"(,"stream":false})";
       return;
     }
-    if (spoken.timings) json_ += R"(,"timings_per_token":true)";
+    if (spoken.timings && !is_replaced("timings_per_token")) json_ += R"(,"timings_per_token":true)";
     json_ += R"(,"stream":true,"stream_options":{"include_usage":true)";
     if (spoken.usage_in_each_chunk) json_ += R"(,"continuous_usage_stats":true)";
     json_ += "}}";
+  }
+
+  /// Whether an extra field takes the place of what would be written.
+  [[nodiscard]] bool is_replaced(std::string_view name) const noexcept {
+    return std::any_of(extra_.begin(), extra_.end(), [name](const auto& field) { return field.first == name; });
+  }
+  void extra() {
+    for (auto each = extra_.begin(); each != extra_.end(); ++each) {
+      const std::string& name = each->first;
+      refuse_own(name);
+      const auto same = [&name](const auto& field) { return field.first == name; };
+      if (std::any_of(std::next(each), extra_.end(), same)) continue;  // the last counts, as with every setter
+      key(name);
+      json_ += each->second;
+    }
+  }
+  /// What felix goes by itself is not to be said behind its back.
+  static void refuse_own(const std::string& name) {
+    struct field {
+      std::string_view name, instead;
+    };
+    for (const auto& [own, instead] : {field{"messages", "use user(), system() or message()"},
+                                       {"max_tokens", "use max_tokens()"},
+                                       {"max_completion_tokens", "use max_tokens()"},
+                                       {"n", "use n()"},
+                                       {"stream", "ask with complete() or stream()"},
+                                       {"stream_options", "felix asks for the usage itself"}}) {
+      if (name == own)
+        throw refused("the extra field \"" + name + "\" is one that felix goes by; " + std::string{instead});
+    }
   }
 
   void message(const chat_message& said) {
@@ -131,29 +168,23 @@ class request_body {
   }
 
   void tools(const chat_request& request, const dialect& spoken) {
-    if (request.tools().empty()) return;
+    const bool writes_tools = !is_replaced("tools");
+    const bool writes_choice = request.tool_choice().has_value() && !is_replaced("tool_choice");
     const std::string& chosen = request.chosen_tool();
-    const bool alone = !chosen.empty() && !spoken.named_tool_choice;
-    json_ += R"(,"tools":[)";
-    bool found = chosen.empty();
-    for (bool first = true; const function_tool& offered : request.tools()) {
-      found = found || offered.name == chosen;
-      if (alone && offered.name != chosen) continue;
-      if (!std::exchange(first, false)) json_ += ',';
-      json_ += R"({"type":"function","function":{"name":)";
-      append_json_string(json_, offered.name);
-      if (!offered.description.empty()) text("description", offered.description);
-      if (!offered.parameters.empty()) {
-        key("parameters");
-        json_ += offered.parameters;
+    if (writes_tools && writes_choice) check_choice(request);
+    const bool alone = writes_tools && writes_choice && !chosen.empty() && !spoken.named_tool_choice;
+    if (writes_tools) {
+      if (request.tools().empty()) return;
+      key("tools");
+      json_ += '[';
+      for (bool first = true; const function_tool& offered : request.tools()) {
+        if (alone && offered.name != chosen) continue;
+        if (!std::exchange(first, false)) json_ += ',';
+        tool(offered);
       }
-      json_ += "}}";
+      json_ += ']';
     }
-    json_ += ']';
-    if (!found)
-      throw error{errc::invalid_argument,
-                  "chat_request: tool_choice names \"" + chosen + "\", which is not offered; add it with tool()"};
-    if (!request.tool_choice()) return;
+    if (!writes_choice) return;
     switch (*request.tool_choice()) {
       case tool_mode::automatic: return text("tool_choice", "auto");
       case tool_mode::none: return text("tool_choice", "none");
@@ -163,6 +194,30 @@ class request_body {
     json_ += R"(,"tool_choice":{"type":"function","function":{"name":)";
     append_json_string(json_, chosen);
     json_ += "}}";
+  }
+  void tool(const function_tool& offered) {
+    json_ += R"({"type":"function","function":{"name":)";
+    append_json_string(json_, offered.name);
+    if (!offered.description.empty()) text("description", offered.description);
+    if (!offered.parameters.empty()) {
+      key("parameters");
+      json_ += offered.parameters;
+    }
+    json_ += "}}";
+  }
+  /// Servers refuse a call of what is not offered, or ignore it.
+  static void check_choice(const chat_request& request) {
+    if (request.tool_choice() != tool_mode::required) return;
+    const std::string& chosen = request.chosen_tool();
+    const std::string what = chosen.empty() ? "tool_choice requires a call" : "tool_choice names \"" + chosen + '"';
+    if (request.tools().empty()) throw refused(what + ", but no tool is offered; add one with tool()");
+    if (chosen.empty()) return;
+    std::string names;
+    for (const function_tool& offered : request.tools()) {
+      if (offered.name == chosen) return;
+      names += (names.empty() ? "" : ", ") + offered.name;
+    }
+    throw refused(what + ", which is not offered; add it with tool(), or name one of: " + names);
   }
 
   void format(const response_format& wanted) {
@@ -198,6 +253,7 @@ class request_body {
     json_ += ']';
   }
 
+  const extra_fields& extra_;
   std::string json_;
 };
 
