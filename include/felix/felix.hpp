@@ -57,6 +57,7 @@
 #include <felix/llm/codec.hpp>
 #include <felix/llm/dialect.hpp>
 #include <felix/llm/embedding_request.hpp>
+#include <felix/llm/format.hpp>
 #include <felix/llm/gradient_limit.hpp>
 #include <felix/llm/image.hpp>
 #include <felix/llm/json_text.hpp>

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <felix/async/priority_semaphore.hpp>
+#include <felix/llm/format.hpp>
 #include <felix/llm/limit_usage.hpp>
 #include <felix/llm/openai_model.hpp>
 #include <felix/llm/rate_limit.hpp>
@@ -30,39 +31,19 @@ struct client_usage : request_usage {
 
 }  // namespace felix::inline v1
 
-/// `fmt::print("{}\n", felix::histogram{…})`: percentiles in milliseconds.
-template <>
-struct fmt::formatter<felix::histogram> {
-  // Without a base class: g++ 12 warns of fmt's own string formatter at -O3.
-  constexpr auto parse(fmt::format_parse_context& context) { return context.begin(); }
-
-  template <class Context>
-  auto format(const felix::histogram& lengths, Context& context) const {
-    const auto ms = [](std::chrono::nanoseconds d) { return std::chrono::duration<double, std::milli>(d).count(); };
-    return fmt::format_to(context.out(), "p50 {:.1f} ms, p90 {:.1f}, p99 {:.1f}, max {:.1f}",
-                          ms(lengths.percentile(50)), ms(lengths.percentile(90)), ms(lengths.percentile(99)),
-                          ms(lengths.max()));
-  }
-};
-
 /// `fmt::print("{}\n", llm.usage_stats())`: one line, and one more for each histogram that is not empty.
 template <>
-struct fmt::formatter<felix::client_usage> {
-  // Without a base class: g++ 12 warns of fmt's own string formatter at -O3.
-  constexpr auto parse(fmt::format_parse_context& context) { return context.begin(); }
-
+struct fmt::formatter<felix::client_usage> : felix::detail::plain_formatter {
   template <class Context>
   auto format(const felix::client_usage& usage, Context& context) const {
     const auto seconds = [](std::chrono::nanoseconds d) { return std::chrono::duration<double>(d).count(); };
     auto out = fmt::format_to(
         context.out(),
-        "{} requests, {} failed, {} left, {} retried, {} refused, {} in flight, {} tokens ({} prompt, {} answer{}); "
+        "{} requests, {} failed, {} left, {} retried, {} refused, {} in flight, {}; "
         "{} of {} {}slots in use, {} waiting; {} connections ({} idle, {} opened); mean wait {:.2f} s, mean answer "
         "{:.2f} s",
-        usage.requests, usage.failed, usage.left, usage.retries.retries, usage.refused, usage.in_flight,
-        usage.tokens.total_tokens, usage.tokens.prompt_tokens, usage.tokens.completion_tokens,
-        usage.tokens.estimated ? ", in part estimated" : "", usage.slots.in_use, usage.slots.limit,
-        usage.shares_slots ? "shared " : "", usage.slots.waiting_in_all(),
+        usage.requests, usage.failed, usage.left, usage.retries.retries, usage.refused, usage.in_flight, usage.tokens,
+        usage.slots.in_use, usage.slots.limit, usage.shares_slots ? "shared " : "", usage.slots.waiting_in_all(),
         usage.server.connections.in_use + usage.server.connections.idle, usage.server.connections.idle,
         usage.server.connections.opened, seconds(usage.waits.mean()), seconds(usage.answers.mean()));
     if (usage.waits.count() != 0) out = fmt::format_to(out, "\n  waits:       {}", usage.waits);
@@ -74,9 +55,7 @@ struct fmt::formatter<felix::client_usage> {
 
 /// `fmt::print("{}\n", stack.usage_stats())` of a retry layer: one line.
 template <>
-struct fmt::formatter<felix::retry_usage> {
-  constexpr auto parse(fmt::format_parse_context& context) { return context.begin(); }
-
+struct fmt::formatter<felix::retry_usage> : felix::detail::plain_formatter {
   template <class Context>
   auto format(const felix::retry_usage& usage, Context& context) const {
     return fmt::format_to(context.out(), "{} requests, {} retried, {} given up; waited {:.2f} s, budget {:.1f}",
@@ -87,9 +66,7 @@ struct fmt::formatter<felix::retry_usage> {
 
 /// Of a limit: one line.
 template <>
-struct fmt::formatter<felix::limit_usage> {
-  constexpr auto parse(fmt::format_parse_context& context) { return context.begin(); }
-
+struct fmt::formatter<felix::limit_usage> : felix::detail::plain_formatter {
   template <class Context>
   auto format(const felix::limit_usage& usage, Context& context) const {
     const auto& waiting = usage.slots.waiting;
@@ -103,9 +80,7 @@ struct fmt::formatter<felix::limit_usage> {
 
 /// Of a server: one line.
 template <>
-struct fmt::formatter<felix::server_usage> {
-  constexpr auto parse(fmt::format_parse_context& context) { return context.begin(); }
-
+struct fmt::formatter<felix::server_usage> : felix::detail::plain_formatter {
   template <class Context>
   auto format(const felix::server_usage& usage, Context& context) const {
     return fmt::format_to(

@@ -13,12 +13,15 @@
 #include <felix/llm/detail/openai_server.hpp>
 #include <felix/llm/dialect.hpp>
 #include <felix/llm/embedding_request.hpp>
+#include <felix/llm/format.hpp>
 #include <felix/llm/model.hpp>
 #include <felix/llm/request_usage.hpp>
 #include <felix/llm/server_info.hpp>
 #include <felix/net/event_loop.hpp>
 #include <felix/net/http_client.hpp>
 #include <felix/net/url.hpp>
+
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <chrono>
@@ -335,3 +338,7 @@ using openai_model = basic_openai_model<event_loop>;
 static_assert(streaming_model<openai_model>);
 
 }  // namespace felix::inline v1
+
+/// `fmt::print("{}\n", co_await llm.health())`
+template <>
+struct fmt::formatter<felix::server_health> : felix::detail::name_formatter {};
