@@ -146,6 +146,7 @@ TEST_CASE("codec: an error has its request id, the wait, and the server's advice
   CHECK_THAT(with({}).what(), !ContainsSubstring("(request"));
   CHECK(with({{"x-request-id", "a\x1b[2J"}}).request_id() == "a[2J");
   CHECK(with({{"retry-after", "600"}}).retry_after() == std::chrono::seconds{600});
+  CHECK_THAT(with({{"retry-after", "600"}}).what(), ContainsSubstring("wait 600 s, as the server asks"));
   CHECK(with({{"x-ratelimit-remaining-tokens", "0"}, {"x-ratelimit-reset-tokens", "2s"}}).retry_after() ==
         std::chrono::seconds{2});
   CHECK_FALSE(with({}).retry_after());

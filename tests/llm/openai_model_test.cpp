@@ -264,7 +264,9 @@ TEST_CASE("openai_model: health is loading only for a server that says so", "[ll
   fault_server server{[&](const felix::test::request&) { return felix::test::http(now.status, now.body); }};
   felix::event_loop loop;
   felix::openai_model llm{loop, {.base_url = server.url() + "/v1", .dialect = felix::dialects::llama_cpp}};
-  CHECK(loop.run(llm.health()) == now.is);
+  const health found = loop.run(llm.health());
+  CHECK(found == now.is);
+  CHECK(fmt::format("{}", found) == to_string(now.is));
 }
 
 TEST_CASE("openai_model: a key that an answer repeats is not shown", "[llm][openai]") {

@@ -4,6 +4,7 @@
 
 #include "support/catch.hpp"
 
+#include <chrono>
 #include <initializer_list>
 #include <string>
 #include <string_view>
@@ -244,7 +245,11 @@ TEST_CASE("error_kinds: the advice says what to do, by the kind", "[llm][error_k
   CHECK_THAT(shown(error_kind::model_unknown), ContainsSubstring("model's name"));
   CHECK_THAT(shown(error_kind::not_found, 404), ContainsSubstring("base_url"));
   CHECK_THAT(shown(error_kind::not_found, 501), ContainsSubstring("cannot do that"));
-  CHECK_THAT(shown(error_kind::rate_limited), ContainsSubstring("max_concurrent_requests"));
+  CHECK_THAT(shown(error_kind::rate_limited),
+             ContainsSubstring("; wait before asking again, and send less: set .rate") &&
+                 ContainsSubstring("max_concurrent_requests"));
+  CHECK_THAT(advice(error_kind::rate_limited, 429, {}, std::chrono::milliseconds{1500}),
+             ContainsSubstring("; wait 1.5 s, as the server asks, and send less: set .rate"));
   CHECK_THAT(shown(error_kind::bad_request), ContainsSubstring("did not accept the request"));
   CHECK_THAT(shown(error_kind::bad_request, 400, {.param = "seed"}), ContainsSubstring("the field seed"));
   CHECK_THAT(shown(error_kind::overloaded), ContainsSubstring("overloaded"));

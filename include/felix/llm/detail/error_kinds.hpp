@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include <charconv>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -153,8 +154,9 @@ inline void read_context_numbers(sent_error& sent) noexcept {
     sent.context_tokens = first_of("maximum context length is ", "context length is only ", "context size (");
 }
 
-/// What to do next, as the last words of an error's message.
-[[nodiscard]] inline std::string advice(error_kind kind, int status, const sent_error& sent) {
+/// What to do next, as the last words of an error's message. `asked_to_wait`: for how long the server did.
+[[nodiscard]] inline std::string advice(error_kind kind, int status, const sent_error& sent,
+                                        std::optional<std::chrono::milliseconds> asked_to_wait = {}) {
   switch (kind) {
     case error_kind::redirect: return "redirects are not followed; use the address that it points to as base_url";
     case error_kind::content_filtered: return "the server refuses this text; another attempt ends the same way";
@@ -176,7 +178,15 @@ inline void read_context_numbers(sent_error& sent) noexcept {
     case error_kind::not_found:
       return status == 404 ? "check base_url (it ends in /v1 for most servers) and the model's name"
                            : "this server cannot do that; see its documentation";
-    case error_kind::rate_limited: return "too many requests or tokens; lower max_concurrent_requests or wait";
+    case error_kind::rate_limited: {
+      // Most count a minute's requests and tokens, which fewer at once do not lessen for long.
+      const std::string wait = asked_to_wait ? fmt::format("wait {:g} s, as the server asks",
+                                                           std::chrono::duration<double>(*asked_to_wait).count())
+                                             : "wait before asking again";
+      return "too many requests or tokens; " + wait +
+             ", and send less: set .rate to what it allows a minute, or lower max_concurrent_requests if it counts "
+             "requests at once";
+    }
     case error_kind::bad_request:
       return sent.param.empty() ? "the server did not accept the request"
                                 : "the server did not accept the field " + sent.param;

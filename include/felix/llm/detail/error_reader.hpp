@@ -128,7 +128,7 @@ template <class Headers>
                                         details.body_excerpt.starts_with('<') ? details.body_excerpt : sent.message);
   if (details.kind == error_kind::context_overflow) felix::detail::read_context_numbers(sent);
   begin += fmt::format(": {}; {}", sent.message.empty() ? "(no message)" : sent.message,
-                       felix::detail::advice(details.kind, details.status, sent));
+                       felix::detail::advice(details.kind, details.status, sent, details.retry_after));
   if (!details.request_id.empty()) begin += fmt::format(" (request {})", details.request_id);
   details.type = std::move(sent.type);
   details.code = std::move(sent.code);
