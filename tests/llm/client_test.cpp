@@ -121,8 +121,8 @@ TEST_CASE("client: one limit for several clients, at one server and in what they
   felix::event_loop loop;
   felix::priority_semaphore slots{2};
   felix::priority_semaphore::group team{slots, "team", {.ceiling = 1}};
-  felix::client one{loop, {.base_url = server.url(), .limit_by = felix::limit{slots}}};
-  felix::client two{loop, {.base_url = server.url(), .limit_by = felix::limit{team}}};
+  felix::client one{loop, {.base_url = server.url(), .limit_by = slots}};
+  felix::client two{loop, {.base_url = server.url(), .limit_by = team}};
   felix::client alone{loop, {.base_url = server.url(), .limit_by = felix::limit{{.limit = 3, .held_back = 1}}}};
   std::vector<felix::task<felix::chat_response>> asked;
   for (int i = 0; i < 20; ++i)
@@ -136,6 +136,21 @@ TEST_CASE("client: one limit for several clients, at one server and in what they
   CHECK_FALSE(alone.usage_stats().shares_slots);
   CHECK_THAT(fmt::format("{}", one.usage_stats()), ContainsSubstring("0 of 2 shared slots in use"));
   CHECK_THAT(fmt::format("{}", alone.usage_stats()), ContainsSubstring("0 of 3 slots in use"));
+}
+
+TEST_CASE("client: of several answers that come one by one, another attempt asks for all", "[llm][client]") {
+  std::atomic<int> calls{0};
+  fault_server server{[&](const felix::test::request&) {
+    const int call = ++calls;
+    return call == 2 ? felix::test::http(503, "busy") : felix::test::chat("answer " + std::to_string(call));
+  }};
+  felix::event_loop loop;
+  felix::client llm{loop, {.base_url = server.url(), .retry = {.base = 0ms, .cap = 0ms}}};
+  const auto all = loop.run(llm.complete(chat_request{}.user("x").n(2)));
+  REQUIRE(all.choices().size() == 2);
+  CHECK(all.choices()[0].text == "answer 3");
+  CHECK(all.choices()[1].text == "answer 4");
+  CHECK(llm.usage_stats().retries.retries == 1);
 }
 
 TEST_CASE("client: urgent overtakes forty waiting low requests, over real sockets", "[llm][client]") {
@@ -160,7 +175,7 @@ TEST_CASE("client: a limit that adapts itself, over real sockets", "[llm][client
   felix::client llm{loop,
                     {.base_url = server.url(),
                      .dialect = felix::dialects::llama_cpp,
-                     .limit_by = felix::limit{felix::gradient_limit{{.max = 16}}}}};
+                     .limit_by = felix::gradient_limit{{.max = 16}}}};
   CHECK(llm.usage_stats().slots.limit == 1);
   std::vector<felix::task<felix::chat_response>> asked;
   for (int i = 0; i < 60; ++i)

@@ -50,8 +50,10 @@ class thread_reactor {
 /// Runs `work` on this thread, in a small loop of its own with timers, and gives its value or throws its exception.
 ///     int n = felix::sync_wait(four());
 /// Throws deadlock_error when a loop runs on this thread already: it could not go on until this returns.
-/// What another loop has to do is done only while some thread drives that loop: a request of a client whose loop nobody
-/// runs waits for ever. Use the loop's own run() for it.
+/// What another loop has to do is done only while some thread drives that loop. A request of a client whose loop nobody
+/// runs waits for ever: its time limits are timers of that loop, and do not end it either. Use the loop's own run(), or
+/// build the client on an io_thread. `sync_wait(timeout(5s, llm.complete(request)))` has a timer here, but what it stops
+/// has to end on that loop too.
 template <awaitable A, stoppable_token Token = stop_token>
 awaited_t<A> sync_wait(A&& work, Token stop = {}) {
   if (detail::running_loop() != nullptr)

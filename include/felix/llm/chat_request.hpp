@@ -156,7 +156,9 @@ class chat_request {
   }
   chat_request stop(std::string text) && { return std::move(stop(std::move(text))); }
 
-  /// How many answers, 1 to 128. Of a server that cannot give several at once each is asked for.
+  /// How many answers, 1 to 128. Of a server that cannot give several at once (dialect::many_answers) each is asked for,
+  /// one after the other in one slot. When one of them fails, another attempt asks for all of them again; what the
+  /// others have cost is lost. Where that is too much, send as many requests, each with a seed of its own.
   chat_request& n(int answers) & {
     if (answers < 1 || answers > 128) throw refused("n is " + std::to_string(answers) + "; use 1 to 128");
     rare().n = answers;

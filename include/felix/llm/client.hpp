@@ -57,7 +57,9 @@ struct client_options {
   /// Instead of max_concurrent_requests, which then counts for nothing: a limit that this client shares with others, or
   /// one that can do more.
   ///     felix::priority_semaphore slots{4};     // outlives the clients
-  ///     felix::client llm{loop, {.limit_by = felix::limit{slots}}};
+  ///     felix::client llm{loop, {.limit_by = slots}};
+  ///     felix::client adapting{loop, {.limit_by = felix::gradient_limit{}}};
+  ///     felix::client impatient{loop, {.limit_by = felix::limit{slots}.waiting({.max_waiting = 100})}};
   std::optional<limit> limit_by = {};
   /// Limits of requests and tokens per minute: as set here, and as the server's headers say. `.rate = {{}}`: those alone.
   std::optional<rate_limit_options> rate = {};

@@ -15,7 +15,7 @@ struct dialect {
   std::string_view name = "plain";
   /// The field for chat_request::max_tokens.
   std::string_view max_tokens_field = "max_tokens";
-  /// Several answers in one request, counted right. Else each is asked for by itself.
+  /// Several answers in one request, counted right. Else each is asked for by itself; see chat_request::n.
   bool many_answers = false;
   /// tool_choice may name a tool. Else that tool alone is offered, and one is required.
   bool named_tool_choice = false;

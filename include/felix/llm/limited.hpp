@@ -46,12 +46,12 @@ class limit {
   explicit limit(std::size_t max_concurrent_requests) : terms_{.own = {.limit = max_concurrent_requests}} {}
   /// Throws error (invalid_option) for what the semaphore refuses, when the stack is built.
   explicit limit(const priority_semaphore_options& own) : terms_{.own = own} {}
-  explicit limit(priority_semaphore& shared) : terms_{.shared = &shared} {}
-  explicit limit(priority_semaphore::group& shared) : terms_{.shared = &shared.semaphore(), .group = &shared} {}
+  // What is a limit already is one here too: `{.limit_by = slots}`, `{.limit_by = felix::gradient_limit{}}`.
+  limit(priority_semaphore& shared) : terms_{.shared = &shared} {}
+  limit(priority_semaphore::group& shared) : terms_{.shared = &shared.semaphore(), .group = &shared} {}
   /// One that adapts itself. Each stack has its own, which begins as `policy` is now.
   template <std::derived_from<limit_policy> Policy>
-  explicit limit(Policy policy)
-      : terms_{.policy = [begin = std::move(policy)] { return std::make_unique<Policy>(begin); }} {}
+  limit(Policy policy) : terms_{.policy = [begin = std::move(policy)] { return std::make_unique<Policy>(begin); }} {}
 
   limit& waiting(const wait_bounds& bounds) & {
     terms_.bounds = bounds;

@@ -20,8 +20,8 @@
 
 namespace felix::inline v1 {
 
-/// Time limits of one request, a contract: each is kept whatever the server does. Zero or less is refused: a request
-/// without a limit can wait for ever. More than 24 days count as 24 days, the most that libcurl can count everywhere. The
+/// Time limits of one request, a contract: each is kept whatever the server does, as long as somebody drives the loop.
+/// Zero or less is refused: a request without a limit can wait for ever. More than 24 days count as 24 days, the most that libcurl can count everywhere. The
 /// last three begin with the sending.
 struct http_timeouts {
   std::chrono::milliseconds connect{std::chrono::seconds{5}};

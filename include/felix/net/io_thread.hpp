@@ -26,6 +26,7 @@ namespace felix::inline v1 {
 ///     felix::io_thread io;
 ///     felix::client llm{io};
 ///     std::future<felix::chat_response> answer = io.spawn(llm.complete(request));
+/// The thread drives the loop until the end. A task that blocks the thread stops all others, and their time limits.
 /// Threads:  every member, from any thread but its own, where shut_down() and the destructor are refused.
 /// Stop:     shut_down() stops and joins what was spawned.
 /// Lifetime: outlives what was built on it. Call shut_down() before anything dies that spawned tasks refer to; the
