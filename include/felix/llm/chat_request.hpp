@@ -190,7 +190,7 @@ class chat_request {
   chat_request end_user(std::string id) && { return std::move(end_user(std::move(id))); }
 
   /// A field that felix does not know, sent as it is: `.extra("min_p", "0.05")`. Of one that felix does know (`tools`,
-  /// `priority`) it takes the place, but not of what felix goes by itself: messages, max_tokens (under either name), n,
+  /// `priority`) it takes the place, but not of what felix goes by itself: messages, max_tokens (under any name), n,
   /// stream and stream_options are refused with error (invalid_argument) when the request is sent, and so is what is
   /// not JSON. Said twice, the last counts.
   chat_request& extra(std::string name, std::string json) & {

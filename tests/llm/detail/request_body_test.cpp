@@ -270,6 +270,7 @@ TEST_CASE("request_body: an extra field does not change what felix goes by", "[l
   for (const auto& [name, instead] : {std::pair<std::string, std::string>{"messages", "user()"},
                                       {"max_tokens", "use max_tokens()"},
                                       {"max_completion_tokens", "use max_tokens()"},
+                                      {"n_predict", "use max_tokens()"},
                                       {"n", "use n()"},
                                       {"stream", "complete() or stream()"},
                                       {"stream_options", "the usage itself"}}) {
@@ -280,4 +281,9 @@ TEST_CASE("request_body: an extra field does not change what felix goes by", "[l
                             ContainsSubstring(instead));
     }
   }
+  felix::dialect other;
+  other.max_tokens_field = "max_output_tokens";
+  const auto request = felix::chat_request{}.user("x").extra("max_output_tokens", "7");
+  CHECK_THROWS_WITH(encode(request, "m", other), ContainsSubstring("use max_tokens()"));
+  CHECK_THAT(encode(request), ContainsSubstring(R"("max_output_tokens":7)"));
 }

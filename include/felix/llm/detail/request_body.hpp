@@ -86,7 +86,7 @@ class request_body {
     if (spoken.priority && !is_replaced("priority"))  // vLLM's: lower goes first
       fmt::format_to(std::back_inserter(json_), R"(,"priority":{})",
                      10 * (static_cast<int>(request_priority::urgent) - static_cast<int>(request.priority())));
-    extra();
+    extra(spoken);
     if (!stream) {
       json_ += R"(,"stream":false})";
       return;
@@ -101,10 +101,10 @@ class request_body {
   [[nodiscard]] bool is_replaced(std::string_view name) const noexcept {
     return std::any_of(extra_.begin(), extra_.end(), [name](const auto& field) { return field.first == name; });
   }
-  void extra() {
+  void extra(const dialect& spoken) {
     for (auto each = extra_.begin(); each != extra_.end(); ++each) {
       const std::string& name = each->first;
-      refuse_own(name);
+      refuse_own(name, spoken);
       const auto same = [&name](const auto& field) { return field.first == name; };
       if (std::any_of(std::next(each), extra_.end(), same)) continue;  // the last counts, as with every setter
       key(name);
@@ -112,13 +112,15 @@ class request_body {
     }
   }
   /// What felix goes by itself is not to be said behind its back.
-  static void refuse_own(const std::string& name) {
+  static void refuse_own(const std::string& name, const dialect& spoken) {
     struct field {
       std::string_view name, instead;
     };
     for (const auto& [own, instead] : {field{"messages", "use user(), system() or message()"},
                                        {"max_tokens", "use max_tokens()"},
                                        {"max_completion_tokens", "use max_tokens()"},
+                                       {"n_predict", "use max_tokens()"},  // llama.cpp's, which goes before the others
+                                       {spoken.max_tokens_field, "use max_tokens()"},
                                        {"n", "use n()"},
                                        {"stream", "ask with complete() or stream()"},
                                        {"stream_options", "felix asks for the usage itself"}}) {
