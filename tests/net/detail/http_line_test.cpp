@@ -230,17 +230,6 @@ TEST_CASE("http_line: content that arrives on another thread as the answer ends"
   CHECK(drive(loop, [&] { return loop.reactor().running() == 0; }));
 }
 
-TEST_CASE("http_line: lines are used again", "[net][http_line]") {
-  felix::event_loop loop;
-  auto lines = std::make_shared<felix::detail::http_lines>(loop);
-  auto line = lines->take();
-  const http_line* const first = line.get();
-  auto second = lines->take();
-  CHECK(second.get() != first);
-  lines->give_back(std::move(line));
-  CHECK(lines->take().get() == first);
-}
-
 TEST_CASE("http_line: no more answers linger than were ever read at once", "[net][http_line]") {
   felix::test::fault_server server{[](const felix::test::request&) {
     auto answer = felix::test::http(200, "");

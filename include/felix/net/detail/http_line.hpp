@@ -9,19 +9,18 @@
 #include <felix/error.hpp>
 #include <felix/net/detail/easy_handle.hpp>
 #include <felix/net/detail/http_failure.hpp>
+#include <felix/net/detail/http_lines.hpp>
+#include <felix/net/detail/http_times.hpp>
 #include <felix/net/detail/socket_count.hpp>
 #include <felix/net/event_loop.hpp>
 #include <felix/net/http.hpp>
 
 #include <curl/curl.h>
 
-#include <algorithm>
 #include <array>
 #include <cassert>
 #include <chrono>
-#include <coroutine>
 #include <cstddef>
-#include <cstdint>
 #include <exception>
 #include <memory>
 #include <mutex>
@@ -29,45 +28,13 @@
 #include <string>
 #include <string_view>
 #include <utility>
-#include <vector>
 
 namespace felix::inline v1 {
 namespace detail {
 
 class http_line;
 class http_wait;
-
-/// The lines of a client that are not in use. Each has an easy handle: 12 KiB, and 0.6 µs a request when it is kept.
-class http_lines {
- public:
-  explicit http_lines(event_loop& loop)
-      : loop_{loop}, sockets_{std::make_shared<socket_count>(loop.reactor().on_closing())} {}
-  [[nodiscard]] inline std::unique_ptr<http_line> take();
-  inline void give_back(std::unique_ptr<http_line> line) noexcept;
-
-  /// A line lingers from now on. Gives the one that has to end at once instead, if any: no more linger than have ever been
-  /// read at once, so that a server that leaves its answers open gets no more than twice as many connections.
-  /// Threads: the loop's.
-  [[nodiscard]] inline http_line* add_lingering(http_line& line);
-  inline void remove_lingering(const http_line& line) noexcept;
-
-  /// Calls `read` with the connections of this moment; no line is taken or given back meanwhile.
-  template <class Read>
-  void with_usage(Read&& read) const {
-    std::scoped_lock lock{mutex_};
-    const std::uint64_t open = sockets_->open_now();
-    read(http_usage{.in_use = taken_, .idle = open > taken_ ? open - taken_ : 0, .opened = sockets_->opened()});
-  }
-
- private:
-  event_loop& loop_;
-  const std::shared_ptr<socket_count> sockets_;
-  mutable std::mutex mutex_;  // guards what follows
-  std::vector<std::unique_ptr<http_line>> idle_;
-  std::vector<http_line*> lingering_;  // oldest first
-  std::size_t taken_ = 0;              // the lingering ones too
-  std::size_t most_read_ = 0;          // taken at once, and not lingering
-};
+using http_lines = basic_http_lines<http_line>;
 
 /// Used again for request after request. The transfer runs on the loop; one coroutine, of any thread, waits for a part of
 /// its answer at a time.
@@ -77,7 +44,7 @@ class http_line final : private easy_handle, public curl_reactor::transfer {
  public:
   /// What a coroutine waits for.
   enum class part : unsigned char { head, bytes, all };
-  enum class reading : unsigned char { as_it_comes, as_a_whole };
+  using reading = http_reading;
 
   http_line(event_loop& loop, std::shared_ptr<socket_count> sockets)
       : transfer{easy_handle::get()}, loop_{loop}, sockets_{std::move(sockets)} {
@@ -107,17 +74,17 @@ class http_line final : private easy_handle, public curl_reactor::transfer {
   // For the coroutine that has waited.
   [[nodiscard]] bool has_head() const noexcept {
     std::scoped_lock lock{mutex_};
-    return has_head_;
+    return times_.has_head();
   }
   [[nodiscard]] http_head& head() noexcept { return head_; }
   /// 0: it was not sent yet.
   [[nodiscard]] std::chrono::nanoseconds since_sent() const noexcept {
     std::scoped_lock lock{mutex_};
-    return sent_ ? loop_.now() - sent_at_ : std::chrono::nanoseconds{0};
+    return times_.since_sent(loop_.now());
   }
   [[nodiscard]] http_timing timing() const noexcept {
     std::scoped_lock lock{mutex_};
-    return {.first_byte = first_byte_at_ - sent_at_, .total = ended_at_ - sent_at_};
+    return times_.timing();
   }
   [[nodiscard]] bool reused_connection() const noexcept { return reused_; }
   [[nodiscard]] std::size_t sent_bytes() const noexcept { return request_->body() ? request_->body()->size() : 0; }
@@ -133,12 +100,11 @@ class http_line final : private easy_handle, public curl_reactor::transfer {
     if (failure_ == http_failure::start) std::rethrow_exception(start_failure_);
     if (failure_ == http_failure::curl)
       throw_curl_failure(outcome_, detail_.data(), *request_, *this, reused_, any_byte_);
-    throw_http_failure(failure_, *request_, sent_);
+    throw_http_failure(failure_, *request_, times_.was_sent());
   }
   void content_arrived() {
     std::scoped_lock lock{mutex_};
-    has_content_ = true;
-    waited_ = {};
+    times_.content_came();
     if (between_ || phase_ != phase::running) return;
     between_.emplace(*this, later(loop_.now(), request_->timeouts().between_tokens), &on_between);
     loop_.arm(*between_);
@@ -159,7 +125,7 @@ class http_line final : private easy_handle, public curl_reactor::transfer {
   }
 
  private:
-  friend class http_lines;
+  friend http_lines;
   friend class http_wait;
   enum class phase : unsigned char { idle, starting, running, ended };
 
@@ -199,9 +165,9 @@ class http_line final : private easy_handle, public curl_reactor::transfer {
       if (sockets_) loop_.reactor().keep(std::exchange(sockets_, nullptr));
       loop_.reactor().start(*this);
       std::scoped_lock lock{mutex_};
-      sent_ = true;
-      sent_at_ = first_byte_at_ = ended_at_ = asked_at_ = loop_.now();
-      loop_.arm(limit_.emplace(*this, next_limit(), &on_limit));
+      const auto now = loop_.now();
+      times_.sent(now);
+      loop_.arm(limit_.emplace(*this, next_limit(now), &on_limit));
     } catch (...) {
       start_failure_ = std::current_exception();
       return cut(http_failure::start);
@@ -249,7 +215,7 @@ class http_line final : private easy_handle, public curl_reactor::transfer {
   }
   [[nodiscard]] bool has_whole_body() const noexcept {
     const auto length = get_info<curl_off_t>(CURLINFO_CONTENT_LENGTH_DOWNLOAD_T);  // -1: unknown
-    return has_head_ && length >= 0 && static_cast<std::size_t>(length) == received_;
+    return times_.has_head() && length >= 0 && static_cast<std::size_t>(length) == received_;
   }
   bool restart() noexcept try {
     loop_.reactor().start(*this);
@@ -276,7 +242,7 @@ class http_line final : private easy_handle, public curl_reactor::transfer {
   /// The reader may give the line back at once, on its own thread.
   void end(http_failure how) noexcept {
     std::unique_lock lock{mutex_};
-    ended_at_ = loop_.now();
+    times_.ended(loop_.now());
     phase_ = phase::ended;  // so that content_arrived() arms nothing behind our back
     failure_ = how;
     if (limit_) loop_.disarm(*limit_);
@@ -292,7 +258,7 @@ class http_line final : private easy_handle, public curl_reactor::transfer {
   void wake(std::unique_lock<std::mutex>& lock) {
     if (stop_posted_) return lock.unlock();  // stop() will
     continuation* const waiting = std::exchange(reader_, nullptr);
-    if (waiting != nullptr) waited_ += loop_.now() - asked_at_;
+    if (waiting != nullptr) times_.reader_goes_on(loop_.now());
     lock.unlock();
     if (waiting != nullptr) resume(*waiting);
   }
@@ -302,27 +268,14 @@ class http_line final : private easy_handle, public curl_reactor::transfer {
     loop_.post(waiting);  // of a coroutine type that is not felix's
   }
 
-  // The next three are called under the lock.
+  // The next two are called under the lock.
 
-  /// When the reader will have waited for `limit` since the last content. While it is at work it does not wait for the
-  /// server: then, when to look again.
-  [[nodiscard]] clock::time_point patience_ends(std::chrono::nanoseconds limit) const noexcept {
-    if (reader_ != nullptr) return later(asked_at_, limit - waited_);
-    return later(loop_.now(), std::max(limit - waited_, limit / 8));
-  }
-  /// The next of the limits that begin with the sending.
-  [[nodiscard]] clock::time_point next_limit() const noexcept {
-    const http_timeouts& limits = request_->timeouts();
-    auto next = later(sent_at_, limits.total);
-    if (reading_ == reading::as_it_comes) {
-      if (!has_head_) next = std::min(next, later(sent_at_, limits.first_byte));
-      if (!has_content_) next = std::min(next, patience_ends(limits.first_token));
-    }
-    return next;
+  [[nodiscard]] clock::time_point next_limit(clock::time_point now) const noexcept {
+    return times_.next_limit(request_->timeouts(), reading_, now);
   }
   /// False: the limit is over.
-  bool arm_again(deadline& limit, clock::time_point due) {
-    if (due <= loop_.now()) return false;
+  bool arm_again(deadline& limit, clock::time_point due, clock::time_point now) {
+    if (due <= now) return false;
     limit.set_deadline(due);
     loop_.arm(limit);
     return true;
@@ -331,15 +284,9 @@ class http_line final : private easy_handle, public curl_reactor::transfer {
   static void on_limit(timer& fired) {
     http_line& self = static_cast<deadline&>(fired).line;
     std::unique_lock lock{self.mutex_};
-    if (self.phase_ != phase::running || self.arm_again(*self.limit_, self.next_limit())) return;
-    const http_timeouts& limits = self.request_->timeouts();
     const auto now = self.loop_.now();
-    auto why = http_failure::late_first_token;
-    if (now >= later(self.sent_at_, limits.total)) {
-      why = http_failure::late_total;
-    } else if (!self.has_head_ && now >= later(self.sent_at_, limits.first_byte)) {
-      why = http_failure::late_first_byte;
-    }
+    if (self.phase_ != phase::running || self.arm_again(*self.limit_, self.next_limit(now), now)) return;
+    const http_failure why = self.times_.late(self.request_->timeouts(), now);
     lock.unlock();
     self.cut(why);
   }
@@ -348,7 +295,9 @@ class http_line final : private easy_handle, public curl_reactor::transfer {
     http_line& self = static_cast<deadline&>(fired).line;
     std::unique_lock lock{self.mutex_};
     if (self.phase_ != phase::running) return;
-    if (self.arm_again(*self.between_, self.patience_ends(self.request_->timeouts().between_tokens))) return;
+    const auto now = self.loop_.now();
+    const auto due = self.times_.patience_ends(self.request_->timeouts().between_tokens, now);
+    if (self.arm_again(*self.between_, due, now)) return;
     lock.unlock();
     self.cut(http_failure::late_between);
   }
@@ -386,12 +335,11 @@ class http_line final : private easy_handle, public curl_reactor::transfer {
     return count;
   }
   void on_header_line(std::string_view line) {
-    if (has_head_) return;  // a trailer
+    if (times_.has_head()) return;  // a trailer
     if (line != "\r\n" && line != "\n") return head_.add_line(line);
     if (head_.status() < 200) return;  // interim
     std::unique_lock lock{mutex_};
-    first_byte_at_ = loop_.now();
-    has_head_ = true;
+    times_.head_came(loop_.now());
     if (wanted_ == part::head) wake(lock);
   }
 
@@ -408,13 +356,12 @@ class http_line final : private easy_handle, public curl_reactor::transfer {
     failure_ = too_long_ = http_failure::none;
     outcome_ = CURLE_OK;
     wanted_ = part::all;
-    has_head_ = has_content_ = stop_before_start_ = lingers_ = any_byte_ = fresh_ = reused_ = sent_ = false;
+    stop_before_start_ = lingers_ = any_byte_ = fresh_ = reused_ = false;
     start_failure_ = nullptr;
     detail_[0] = '\0';
     limit_.reset();
     between_.reset();
-    waited_ = {};
-    sent_at_ = first_byte_at_ = ended_at_ = {};
+    times_ = {};
   }
 
   event_loop& loop_;
@@ -426,20 +373,16 @@ class http_line final : private easy_handle, public curl_reactor::transfer {
   phase phase_ = phase::idle;
   http_failure failure_ = http_failure::none;
   part wanted_ = part::all;
-  bool has_head_ = false;
-  bool has_content_ = false;
   bool stop_before_start_ = false;
   bool stop_posted_ = false;  // then stop() wakes the reader, and nobody else
   continuation* reader_ = nullptr;
   std::string arrived_;
-  clock::time_point sent_at_{}, first_byte_at_{}, ended_at_{};
-  clock::time_point asked_at_{};        // since when the reader waits, if it does
-  std::chrono::nanoseconds waited_{0};  // before that, since the last content
+  http_times times_;
   std::optional<deadline> between_;
   std::shared_ptr<http_lines> abandoned_to_;  // then it has no reader any more
   bool lingers_ = false;                      // and nobody stops it: its answer may end
 
-  http_head head_;  // the loop's until has_head_, as the rest is until the end
+  http_head head_;  // the loop's until times_.has_head(), as the rest is until the end
   std::size_t received_ = 0;
   std::size_t header_bytes_ = 0;
   CURLcode outcome_ = CURLE_OK;
@@ -447,53 +390,12 @@ class http_line final : private easy_handle, public curl_reactor::transfer {
   bool any_byte_ = false;  // of an answer, an interim one (1xx) too
   bool fresh_ = false;
   bool reused_ = false;
-  bool sent_ = false;
   std::exception_ptr start_failure_;
   std::array<char, CURL_ERROR_SIZE> detail_{};
   std::optional<deadline> limit_;
   posted_call start_{[this] { begin(); }};
   posted_call stop_{[this] { stop(); }};
 };
-
-inline std::unique_ptr<http_line> http_lines::take() {
-  {
-    std::scoped_lock lock{mutex_};
-    ++taken_;
-    most_read_ = std::max(most_read_, taken_ - lingering_.size());
-    if (!idle_.empty()) {
-      auto line = std::move(idle_.back());
-      idle_.pop_back();
-      return line;
-    }
-  }
-  try {
-    return std::make_unique<http_line>(loop_, sockets_);
-  } catch (...) {
-    std::scoped_lock lock{mutex_};
-    --taken_;
-    throw;
-  }
-}
-
-inline void http_lines::give_back(std::unique_ptr<http_line> line) noexcept try {
-  line->reset();
-  std::scoped_lock lock{mutex_};
-  std::erase(lingering_, line.get());
-  --taken_;
-  idle_.push_back(std::move(line));
-} catch (...) {  // no memory: one handle less
-}
-
-inline http_line* http_lines::add_lingering(http_line& line) {
-  std::scoped_lock lock{mutex_};
-  lingering_.push_back(&line);
-  return lingering_.size() > most_read_ ? lingering_.front() : nullptr;
-}
-
-inline void http_lines::remove_lingering(const http_line& line) noexcept {
-  std::scoped_lock lock{mutex_};
-  std::erase(lingering_, &line);
-}
 
 }  // namespace detail
 }  // namespace felix::inline v1

@@ -41,7 +41,7 @@ class http_wait : private stop_callback_base {
     is_parked_ = true;
     line.wanted_ = wanted_;
     line.reader_ = &continuation_;
-    line.asked_at_ = line.loop_.now();
+    line.times_.reader_waits(line.loop_.now());
     const bool starts = line.phase_ == http_line::phase::idle;
     if (starts) line.phase_ = http_line::phase::starting;
     if (stopped_) line.stop_posted_ = true;
@@ -63,7 +63,7 @@ class http_wait : private stop_callback_base {
  private:
   [[nodiscard]] bool is_there() const noexcept {
     if (line_.phase_ == http_line::phase::ended) return true;
-    return (wanted_ == http_line::part::head && line_.has_head_) ||
+    return (wanted_ == http_line::part::head && line_.times_.has_head()) ||
            (wanted_ == http_line::part::bytes && !line_.arrived_.empty());
   }
   static void stop(stop_callback_base& self) noexcept {
