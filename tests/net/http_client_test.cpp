@@ -316,6 +316,34 @@ TEST_CASE("http_client: many at once", "[net][http]") {
   CHECK(server.requests().size() == 64);
 }
 
+TEST_CASE("http_client: when all kept connections have died, the request goes out once on a new one", "[net][http]") {
+  constexpr int kept = 12;  // libcurl by itself would go on to five of the others
+  std::atomic<int> dead{0};
+  fault_server server{[&](const felix::test::request& r) {
+    if (r.connection < dead) return reply{.head_and_body = "", .end = ending::reset};
+    return felix::test::http(200, "ok");
+  }};
+  felix::event_loop loop;
+  felix::http_client http{loop};
+  REQUIRE(loop.run(get_all(http, server.url(), kept)) == kept);
+  REQUIRE(server.connections() == kept);
+  SECTION("which answers, and is kept") {
+    dead = kept;
+    const auto answer = loop.run(get(http, server.url()));
+    CHECK(answer.body == "ok");
+    CHECK_FALSE(answer.reused_connection);
+    CHECK(server.connections() == kept + 1);
+    dead = 0;
+    CHECK(loop.run(get(http, server.url())).reused_connection);
+  }
+  SECTION("which dies too") {
+    dead = kept + 100;
+    const auto failure = failure_of(loop, http, felix::http_request{server.url()}.timeouts({.total = 5s}));
+    CHECK(failure.code() == felix::errc::transport);
+  }
+  CHECK(server.connections() == kept + 1);
+}
+
 TEST_CASE("http_client: from another thread, the coroutine goes on where it lives", "[net][http]") {
   fault_server server{[](const felix::test::request&) { return felix::test::http(200, "ok"); }};
   felix::event_loop loop;

@@ -122,6 +122,26 @@ TEST_CASE("http_line: a stop between the posted start and the start sends nothin
   CHECK(on.loop.reactor().running() == 0);
 }
 
+TEST_CASE("http_line: a stop while the start is under way ends it", "[net][http_line]") {
+  by_hand on;
+  felix::stop_source stop;
+  felix::task_context context{.where = &on.loop, .stop = stop.get_token()};
+  // The start of a line lets go of the sockets that are closed and nobody's: a moment in which the test can act.
+  bool stopped = false;
+  on.loop.reactor().keep(std::shared_ptr<const felix::detail::socket_count>{
+      new felix::detail::socket_count, [&](const felix::detail::socket_count* count) {
+        stopped = stop.request_stop();
+        delete count;
+      }});
+  waiter reader = wait_for(*on.line, part::head);
+  reader.start(context);
+  CHECK_FALSE(stopped);
+  CHECK(drive(on.loop, [&] { return reader.done(); }));
+  CHECK(stopped);
+  CHECK_THROWS_AS(on.line->check(), felix::cancelled);
+  CHECK(on.loop.reactor().running() == 0);
+}
+
 TEST_CASE("http_line: an answer that overtakes a posted stop wins, and wakes once", "[net][http_line]") {
   by_hand on;
   felix::stop_source stop;

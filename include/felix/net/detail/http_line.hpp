@@ -203,7 +203,8 @@ class http_line final : private easy_handle, public curl_reactor::transfer {
     const bool lost = outcome == CURLE_GOT_NOTHING || outcome == CURLE_SEND_ERROR || outcome == CURLE_RECV_ERROR;
     if (lost && reused_ && !any_byte_ && !fresh_) {
       // A server may close an idle connection just as a request goes out on it (RFC 9112 §9.3.1). Nothing came back, and
-      // the connection was an old one: the request is sent once more, at once, on a new one.
+      // the connection was an old one: the request is sent once more, at once, on a new one. libcurl does that too, but
+      // takes other old ones, and when a server was started anew they are all dead: after five it gives up.
       fresh_ = true;
       set_nothrow(CURLOPT_FRESH_CONNECT, 1L);
       if (restart()) return;
