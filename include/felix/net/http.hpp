@@ -4,6 +4,7 @@
 
 #include <felix/error.hpp>
 #include <felix/net/detail/curl_library.hpp>
+#include <felix/net/secret.hpp>
 #include <felix/net/url.hpp>
 
 #include <curl/curl.h>
@@ -140,11 +141,11 @@ class http_request {
         throw error{errc::invalid_argument,
                     "http: the value of header \"" + printable(name) + "\" has a control character; remove it"};
     }
-    auto longer = std::make_shared<detail::header_lines>(*headers_);
-    longer->add((std::string{name} + (value.empty() ? ";" : ": ") + std::string{value}).c_str());
-    headers_ = std::move(longer);
-    return *this;
+    return add_line(name, value.empty() ? ";" : ": ", value);
   }
+  /// Authorization by a key (RFC 6750 §2.1). Its copies are overwritten when the last request that has it is destroyed;
+  /// libcurl's are not.
+  http_request& bearer(const secret& key) { return add_line("Authorization", ": Bearer ", key.reveal()); }
   http_request& timeouts(http_timeouts limits) {
     for (auto* const limit :
          {&limits.connect, &limits.between_tokens, &limits.first_byte, &limits.first_token, &limits.total}) {
@@ -178,6 +179,16 @@ class http_request {
   [[nodiscard]] const std::shared_ptr<const detail::http_url>& parsed_url() const noexcept { return url_; }
 
  private:
+  http_request& add_line(std::string_view name, std::string_view between, std::string_view value) {
+    auto longer = std::make_shared<detail::header_lines>(*headers_);
+    std::string line;
+    line.reserve(name.size() + between.size() + value.size());  // a string that grows leaves parts of the key behind
+    line.append(name).append(between).append(value);
+    longer->add(line.c_str());
+    detail::wipe(line);
+    headers_ = std::move(longer);
+    return *this;
+  }
   static std::string printable(std::string_view text) {
     std::string copy{text};
     std::replace_if(

@@ -16,8 +16,9 @@ namespace detail {
 
 /// Overwrites a string, in a way that the compiler does not leave out although nobody reads it again.
 inline void wipe(std::string& text) noexcept {
+  text.resize(text.capacity());  // behind its end there may be more of it
   volatile char* const bytes = text.data();
-  for (std::size_t i = 0; i < text.capacity(); ++i) bytes[i] = 0;
+  for (std::size_t i = 0; i < text.size(); ++i) bytes[i] = 0;
   text.clear();
 }
 

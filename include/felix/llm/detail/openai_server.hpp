@@ -122,7 +122,7 @@ class basic_openai_server {
   [[nodiscard]] http_request prepare(std::string url, std::string_view accept) const {
     http_request request{std::move(url)};
     request.header("Accept", accept).timeouts(options_.timeouts).max_response_bytes(options_.max_response_bytes);
-    if (!options_.api_key.empty()) request.header("Authorization", "Bearer " + std::string{options_.api_key.reveal()});
+    if (!options_.api_key.empty()) request.bearer(options_.api_key);
     // A local server closes an idle connection after 5 s (llama.cpp); a TLS handshake is worth a longer wait.
     request.connection({.reuse_idle_up_to = std::chrono::seconds{url_.is_https() ? 60 : 4},
                         .no_proxy = url_.is_loopback(),
