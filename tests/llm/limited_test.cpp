@@ -2,6 +2,7 @@
 #include <felix/llm/limited.hpp>
 
 #include <felix/async/as_result.hpp>
+#include <felix/async/event.hpp>
 #include <felix/async/nursery.hpp>
 #include <felix/async/priority_semaphore.hpp>
 #include <felix/async/simulated_loop.hpp>
@@ -12,6 +13,7 @@
 #include <felix/llm/gradient_limit.hpp>
 #include <felix/llm/scripted_model.hpp>
 #include "support/catch.hpp"
+#include "support/coroutines.hpp"
 
 #include <array>
 #include <atomic>
@@ -591,4 +593,132 @@ TEST_CASE("limited: a large request that waits for its tokens stands back for an
   CHECK(seconds[0] >= 54);
   CHECK(seconds[0] <= 56);
   CHECK(llm.usage_stats().slots.waiting_in_all() == 0);
+}
+
+TEST_CASE("limited: where tokens are short a small request does not overtake a large one that came first",
+          "[llm][limited]") {
+  felix::simulated_loop loop;
+  felix::scripted_model script{loop};
+  auto llm = felix::model_ref{script} | felix::limit{4}.rate({.tokens_per_minute = 1'000});
+  loop.run(llm.complete(chat_request{}.user("x").max_tokens(500)));  // half of what there is
+  const auto second_priority = GENERATE(request_priority::normal, request_priority::low);
+  std::vector<felix::task<felix::chat_response>> asked;
+  asked.push_back(llm.complete(chat_request{}.user("large").max_tokens(800)));
+  asked.push_back(llm.complete(chat_request{}.user("small").max_tokens(10).priority(second_priority)));
+  const auto seconds = loop.run(finish_times(loop, std::move(asked)));
+  CHECK(seconds[0] >= 18);
+  CHECK(seconds[1] >= seconds[0]);
+}
+
+TEST_CASE("limited: one that stands back in its turn leaves the slot to others that share the limit",
+          "[llm][limited]") {
+  felix::simulated_loop loop;
+  felix::scripted_model script{loop};
+  felix::priority_semaphore slots{1};
+  auto metered = felix::model_ref{script} | felix::limit{slots}.rate({.requests_per_minute = 1});
+  auto other = felix::model_ref{script} | felix::limit{slots};
+  loop.run(metered.complete(chat_request{}.user("x")));  // the minute is empty
+  script.on("slow").reply("ok").after(10s);
+  const auto later = [&](auto& llm, std::chrono::seconds at, std::string text,
+                         request_priority priority) -> felix::task<felix::chat_response> {
+    co_await felix::sleep_for(at);
+    co_return co_await llm.complete(chat_request{}.user(std::move(text)).priority(priority));
+  };
+  std::vector<felix::task<felix::chat_response>> asked;
+  asked.push_back(later(other, 0s, "slow", request_priority::normal));       // has the slot for 10 s
+  asked.push_back(later(metered, 1s, "low", request_priority::low));         // waits for it
+  asked.push_back(later(metered, 11s, "urgent", request_priority::urgent));  // waits for the minute
+  asked.push_back(later(other, 12s, "other", request_priority::low));
+  const auto seconds = loop.run(finish_times(loop, std::move(asked)));
+  CHECK(seconds == std::vector<int>{10, 120, 60, 12});
+}
+
+TEST_CASE("limited: urgent requests of one model cost its low ones no place at a limit that it shares",
+          "[llm][limited]") {
+  const auto seed = GENERATE(range(std::uint64_t{0}, std::uint64_t{8}));
+  felix::simulated_loop loop{seed};
+  felix::scripted_model script{loop};
+  script.on("").reply("ok").after(1s);
+  felix::priority_semaphore slots{1};
+  auto metered = felix::model_ref{script} | felix::limit{slots}.rate({});
+  auto other = felix::model_ref{script} | felix::limit{slots};
+  std::chrono::nanoseconds waited{0};
+  const auto body = [&](felix::nursery& n) -> felix::task<void> {
+    for (int i = 0; i < 10; ++i) n.spawn(other.complete(chat_request{}.user("x").priority(request_priority::low)));
+    const auto low = [&]() -> felix::task<void> {
+      const auto answer = co_await metered.complete(chat_request{}.user("x").priority(request_priority::low));
+      waited = answer.timing().waited;
+    };
+    n.spawn(low());
+    co_await felix::sleep_for(500ms);
+    for (int i = 0; i < 20; ++i) {
+      co_await felix::sleep_for(2s);
+      n.spawn(metered.complete(chat_request{}.user("x").priority(request_priority::urgent)));
+      n.spawn(other.complete(chat_request{}.user("x").priority(request_priority::low)));
+    }
+  };
+  loop.run(felix::with_nursery(body));
+  CHECK(waited <= 20s);  // ten that came before, and an urgent one every two seconds
+}
+
+TEST_CASE("limited: who waits for the minute goes as soon as an answer tells that it may", "[llm][limited]") {
+  const auto seed = GENERATE(range(std::uint64_t{0}, std::uint64_t{8}));
+  felix::simulated_loop loop{seed};
+  felix::scripted_model script{loop};
+  script.on("slow").reply("ok").after(10s);
+  const felix::rate_limit_report one_per_minute{.requests = {.limit = 60, .remaining = 0, .reset = 3600s}};
+  const felix::rate_limit_report one_per_second{.requests = {.limit = 60, .remaining = 30, .reset = 30s}};
+  metered_model server{&script, one_per_second};
+  auto llm = felix::model_ref{server} | felix::limit{4}.rate({});
+  const auto wait = [&]() -> felix::task<felix::chat_response> {
+    co_await felix::sleep_for(2s);
+    server.report = one_per_minute;
+    co_await llm.complete(chat_request{}.user("quick"));
+    server.report = one_per_second;
+    co_return co_await llm.complete(chat_request{}.user("waits"));
+  };
+  std::vector<felix::task<felix::chat_response>> asked;
+  asked.push_back(llm.complete(chat_request{}.user("slow")));
+  asked.push_back(wait());
+  CHECK(loop.run(finish_times(loop, std::move(asked))) == std::vector<int>{10, 10});
+}
+
+namespace {
+
+/// Answers when it may.
+struct held_answers {
+  felix::event* may;
+  felix::task<felix::chat_response> complete(chat_request) {
+    co_await *may;
+    co_return felix::chat_response{};
+  }
+};
+
+felix::test::foreign ask(auto& llm, request_priority priority, int& answered) {
+  co_await llm.complete(chat_request{}.user("x").priority(priority));
+  ++answered;
+}
+
+}  // namespace
+
+TEST_CASE("limited: coroutines of other types may go on inside of what woke them", "[llm][limited]") {
+  felix::event may;
+  int answered = 0;
+  SECTION("when a policy raises the limit") {
+    recording_policy::record told{.limit = 1};
+    auto llm = held_answers{&may} | felix::limit{recording_policy{told}};
+    for (int i = 0; i < 3; ++i) ask(llm, request_priority::normal, answered);
+    CHECK(llm.status().waiting_in_all() == 2);
+    told.limit = 3;
+    may.set();
+    CHECK(llm.status().limit == 3);
+  }
+  SECTION("when one has stood back for another") {
+    auto llm = held_answers{&may} | felix::limit{1}.rate({});
+    for (const auto priority : {request_priority::normal, request_priority::urgent, request_priority::low})
+      ask(llm, priority, answered);
+    CHECK(llm.usage_stats().slots.waiting_in_all() == 2);
+    may.set();
+  }
+  CHECK(answered == 3);
 }

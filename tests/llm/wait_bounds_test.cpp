@@ -3,12 +3,15 @@
 
 #include <felix/async/as_result.hpp>
 #include <felix/async/nursery.hpp>
+#include <felix/async/priority_semaphore.hpp>
 #include <felix/async/simulated_loop.hpp>
+#include <felix/async/sleep.hpp>
 #include <felix/llm/limited.hpp>
 #include <felix/llm/scripted_model.hpp>
 #include "support/catch.hpp"
 
 #include <chrono>
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -85,7 +88,45 @@ TEST_CASE("wait_bounds: the refusal says what was waited for", "[llm][wait_bound
              ContainsSubstring("requests and tokens per minute") && ContainsSubstring("raise the rate"));
 }
 
-TEST_CASE("wait_bounds: one that has its tokens and is stopped before it has a slot is forgotten",
+TEST_CASE("wait_bounds: the refusal says what was waited for last, whatever the slots are like then",
+          "[llm][wait_bounds]") {
+  felix::simulated_loop loop{GENERATE(range(std::uint64_t{0}, std::uint64_t{8}))};
+  felix::scripted_model script{loop};
+  script.on("long").reply("ok").after(10s);
+  felix::priority_semaphore slots{1};
+  auto other = felix::model_ref{script} | felix::limit{slots};
+  std::vector<std::string> whys;
+  const auto ask = [&](auto& llm, felix::request_priority priority) -> felix::task<void> {
+    whys.push_back(refusal(co_await felix::as_result(llm.complete(chat_request{}.user("x").priority(priority)))));
+  };
+  const auto all_wait = [&](auto& llm, std::chrono::milliseconds busy_from) {
+    return felix::with_nursery([&, busy_from](felix::nursery& n) -> felix::task<void> {
+      if (busy_from > 0s) co_await felix::sleep_for(busy_from);
+      if (busy_from == 0s) n.spawn(other.complete(chat_request{}.user("long")));
+      for (const auto priority : {felix::request_priority::normal, felix::request_priority::normal,
+                                  felix::request_priority::low, felix::request_priority::urgent})
+        n.spawn(ask(llm, priority));
+      co_await felix::sleep_for(1s);
+      if (busy_from > 0s) n.spawn(other.complete(chat_request{}.user("long")));
+    });
+  };
+  SECTION("a slot, though there is a rate") {
+    auto metered = felix::model_ref{script} | felix::limit{slots}.rate({}).waiting({.max_wait = 2s});
+    loop.run(all_wait(metered, 0s));
+    REQUIRE(whys.size() == 4);
+    for (const std::string& why : whys) CHECK_THAT(why, ContainsSubstring("no slot was free within 2000 ms"));
+  }
+  SECTION("the minute, though there is no slot now") {
+    auto metered =
+        felix::model_ref{script} | felix::limit{slots}.rate({.requests_per_minute = 6}).waiting({.max_wait = 2s});
+    loop.run(metered.complete(chat_request{}.user("x")));
+    loop.run(all_wait(metered, 100ms));
+    REQUIRE(whys.size() == 4);
+    for (const std::string& why : whys) CHECK_THAT(why, ContainsSubstring("requests and tokens per minute"));
+  }
+}
+
+TEST_CASE("wait_bounds: one that is stopped before it has a slot has taken nothing of the minute",
           "[llm][wait_bounds]") {
   felix::simulated_loop loop;
   felix::scripted_model script{loop};

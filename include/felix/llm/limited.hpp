@@ -99,7 +99,7 @@ class limited {
     if constexpr (streaming_model<Inner>) {
       if (gate_->adapts()) co_return co_await collect(stream(std::move(request)));
     }
-    std::optional<detail::limit_gate::admission> admitted;
+    std::optional<detail::admission> admitted;
     const scheduler* const here = co_await this_task::scheduler();
     if (!gate_->try_enter(admitted, request, here)) {
       if (gate_->waits_for_slots_alone()) {
@@ -147,7 +147,7 @@ class limited {
   [[nodiscard]] const Inner& inner() const noexcept { return inner_; }
 
  private:
-  static void answered(detail::limit_gate::admission& admitted, chat_response& answer) {
+  static void answered(detail::admission& admitted, chat_response& answer) {
     chat_timing timing = answer.timing();
     timing.waited = admitted.waited();
     answer.timing(timing);
@@ -155,7 +155,7 @@ class limited {
   }
 
   async_generator<chat_delta> relay(chat_request request, chat_stream inner) {
-    std::optional<detail::limit_gate::admission> admitted;
+    std::optional<detail::admission> admitted;
     const scheduler* const here = co_await this_task::scheduler();
     if (!gate_->try_enter(admitted, request, here)) co_await gate_->enter(admitted, request, here);
     chat_stream held = std::move(inner);  // ends before the slot is given back

@@ -6,6 +6,7 @@
 
 #include <mutex>
 #include <optional>
+#include <utility>
 
 using felix::detail::rate_line;
 
@@ -35,11 +36,48 @@ TEST_CASE("rate_line: one that waits for a slot is counted there", "[llm][rate_l
   const rate_line::place one{line, 1}, two{line, 1};
   CHECK(line.waiting(1) == 2);
   rate_line::first first{line, 1};
-  first.waits_for_slot(true);
+  first.waits_for_slot();
   CHECK(line.waiting(1) == 1);
   CHECK(line.waiting(0) == 0);
-  first.waits_for_slot(false);
+  first.has_slot();
   CHECK(line.waiting(1) == 2);
-  CHECK(line.has_more_urgent(0));
-  CHECK_FALSE(line.has_more_urgent(1));
+  CHECK(line.has_waiting_from(0));
+  CHECK(line.has_waiting_from(1));
+  CHECK_FALSE(line.has_waiting_from(2));
+}
+
+TEST_CASE("rate_line: those in line wait for what the first waits for that does not stand back", "[llm][rate_line]") {
+  std::mutex guard;
+  rate_line line{guard, {}};
+  std::optional<rate_line::first> low{std::in_place, line, 0}, urgent;
+  low->waits_for_slot();
+  CHECK(line.waits_for_slot(0));
+  CHECK(line.waits_for_slot(1));
+  urgent.emplace(line, 3);
+  urgent->waits_for_minute();
+  CHECK_FALSE(line.waits_for_slot(3));
+  CHECK_FALSE(line.waits_for_slot(1));
+  CHECK(line.waits_for_slot(0));  // it still does
+  low->has_slot();                // and stands back with it
+  CHECK_FALSE(line.waits_for_slot(0));
+  urgent->waits_for_slot();
+  CHECK(line.waits_for_slot(0));
+  urgent.reset();
+  CHECK(line.waits_for_slot(3));  // what it waited for last
+  CHECK(line.waits_for_slot(0));
+  urgent.emplace(line, 3);
+  low->waits_for_minute();
+  CHECK_FALSE(line.waits_for_slot(3));
+}
+
+TEST_CASE("rate_line: the most urgent first is made to look again", "[llm][rate_line]") {
+  std::mutex guard;
+  rate_line line{guard, {}};
+  CHECK(line.wakes_next() == nullptr);
+  std::optional<rate_line::first> low{std::in_place, line, 0}, urgent{std::in_place, line, 3};
+  CHECK(line.wakes_next() == &urgent->changed());
+  urgent.reset();
+  CHECK(line.wakes_next() == &low->changed());
+  low.reset();
+  CHECK(line.wakes_next() == nullptr);
 }
