@@ -5,14 +5,12 @@
 
 #include "support/catch.hpp"
 #include "support/fault_server.hpp"
-#include "support/recorded_answer.hpp"
+#include "support/sent_headers.hpp"
 
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
-#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -136,9 +134,7 @@ TEST_CASE("codec: models", "[llm][codec]") {
 }
 
 TEST_CASE("codec: an error has its request id, the wait, and the server's advice", "[llm][codec]") {
-  const auto with = [](std::map<std::string, std::string, std::less<>> lines) {
-    return codec::decode_error(429, "x", "s", sent_headers{std::move(lines)});
-  };
+  const auto with = [](const sent_headers& sent) { return codec::decode_error(429, "x", "s", sent); };
   CHECK(with({{"x-request-id", "a"}, {"request-id", "c"}}).request_id() == "a");
   CHECK(with({{"x-generation-id", "b"}, {"request-id", "c"}}).request_id() == "b");
   CHECK(with({{"request-id", "c"}}).request_id() == "c");
@@ -153,7 +149,7 @@ TEST_CASE("codec: an error has its request id, the wait, and the server's advice
   CHECK(with({{"x-should-retry", "false"}}).should_retry() == false);
   CHECK_FALSE(with({}).should_retry());
   const std::chrono::sys_seconds now = std::chrono::sys_days{std::chrono::year{2026} / 11 / 25};
-  CHECK(codec::decode_error(503, "", "s", sent_headers{{{"retry-after", "Wed, 25 Nov 2026 00:00:05 GMT"}}}, {}, now)
+  CHECK(codec::decode_error(503, "", "s", sent_headers{{"retry-after", "Wed, 25 Nov 2026 00:00:05 GMT"}}, {}, now)
             .retry_after() == std::chrono::seconds{5});
 }
 
@@ -193,7 +189,7 @@ TEST_CASE("codec: an error inside a stream, in every dialect", "[llm][codec]") {
   CHECK(filtered.kind() == error_kind::content_filtered);
   CHECK(filtered.cost() == felix::request_cost::unknown);
   CHECK(codec::decode_stream_error(R"({"error":"k"})", "s", codec::stream_position::after_it,
-                                   sent_headers{{{"x-request-id", "r"}}}, "k")
+                                   sent_headers{{"x-request-id", "r"}}, "k")
             .request_id() == "r");
   CHECK_THAT(codec::decode_stream_error(R"({"error":"my-key"})", "s", codec::stream_position::after_it,
                                         felix::no_headers{}, "my-key")

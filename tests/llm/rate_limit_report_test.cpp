@@ -5,33 +5,22 @@
 #include <felix/random.hpp>
 
 #include "support/catch.hpp"
+#include "support/sent_headers.hpp"
 
 #include <chrono>
-#include <functional>
-#include <initializer_list>
 #include <iterator>
-#include <map>
 #include <string>
 #include <string_view>
-#include <utility>
 
 using namespace std::chrono_literals;
+using felix::test::sent_headers;
 using bucket = felix::rate_limit_report::bucket;
 
 namespace {
 
-struct headers {
-  std::map<std::string, std::string, std::less<>> lines;
-  headers(std::initializer_list<std::pair<const std::string, std::string>> list) : lines{list} {}
-  [[nodiscard]] std::string_view header(std::string_view name) const {
-    const auto found = lines.find(name);
-    return found == lines.end() ? std::string_view{} : std::string_view{found->second};
-  }
-};
-
 constexpr std::chrono::sys_seconds now = std::chrono::sys_days{std::chrono::year{2026} / 11 / 25} + 12h;
 
-std::optional<felix::rate_limit_report> read(const headers& sent) { return felix::read_rate_limits(sent, now); }
+std::optional<felix::rate_limit_report> read(const sent_headers& sent) { return felix::read_rate_limits(sent, now); }
 
 }  // namespace
 
@@ -78,12 +67,12 @@ TEST_CASE("rate_limit_report: of two kinds of tokens, the lower limit and the le
           "[llm][rate_limit_report]") {
   const auto both = [](bucket a, bucket b) {
     const auto text = [](double number) { return std::to_string(number); };
-    headers sent{{"x-ratelimit-limit-tokens", text(a.limit.value())},
-                 {"x-ratelimit-remaining-tokens", text(a.remaining.value())},
-                 {"x-ratelimit-reset-tokens", "5s"},
-                 {"x-ratelimit-limit-tokens_usage_based", text(b.limit.value())},
-                 {"x-ratelimit-remaining-tokens_usage_based", text(b.remaining.value())},
-                 {"x-ratelimit-reset-tokens_usage_based", "7s"}};
+    sent_headers sent{{"x-ratelimit-limit-tokens", text(a.limit.value())},
+                      {"x-ratelimit-remaining-tokens", text(a.remaining.value())},
+                      {"x-ratelimit-reset-tokens", "5s"},
+                      {"x-ratelimit-limit-tokens_usage_based", text(b.limit.value())},
+                      {"x-ratelimit-remaining-tokens_usage_based", text(b.remaining.value())},
+                      {"x-ratelimit-reset-tokens_usage_based", "7s"}};
     return read(sent)->tokens;
   };
   CHECK(both({400, 300, {}}, {500, 350, {}}) == bucket{400, 300, 5s});
@@ -116,12 +105,12 @@ TEST_CASE("rate_limit_report: a limit of 0 or less is none (Azure)", "[llm][rate
 }
 
 TEST_CASE("rate_limit_report: Anthropic, whose reset is a time by its own clock", "[llm][rate_limit_report]") {
-  headers sent{{"anthropic-ratelimit-requests-limit", "50"},
-               {"anthropic-ratelimit-requests-remaining", "49"},
-               {"anthropic-ratelimit-requests-reset", "2026-11-25T12:00:02Z"},
-               {"anthropic-ratelimit-tokens-limit", "48000"},
-               {"anthropic-ratelimit-tokens-remaining", "47000"},
-               {"anthropic-ratelimit-tokens-reset", "2026-11-25T13:00:01.5+01:00"}};
+  sent_headers sent{{"anthropic-ratelimit-requests-limit", "50"},
+                    {"anthropic-ratelimit-requests-remaining", "49"},
+                    {"anthropic-ratelimit-requests-reset", "2026-11-25T12:00:02Z"},
+                    {"anthropic-ratelimit-tokens-limit", "48000"},
+                    {"anthropic-ratelimit-tokens-remaining", "47000"},
+                    {"anthropic-ratelimit-tokens-reset", "2026-11-25T13:00:01.5+01:00"}};
   const auto report = read(sent);
   REQUIRE(report);
   CHECK(report->requests == bucket{50, 49, 2s});
@@ -142,12 +131,12 @@ TEST_CASE("rate_limit_report: Anthropic, whose reset is a time by its own clock"
 }
 
 TEST_CASE("rate_limit_report: limits of prompts and of answers are one, their sum", "[llm][rate_limit_report]") {
-  headers sent{{"anthropic-ratelimit-input-tokens-limit", "40000"},
-               {"anthropic-ratelimit-input-tokens-remaining", "39000"},
-               {"anthropic-ratelimit-input-tokens-reset", "2026-11-25T12:00:02Z"},
-               {"anthropic-ratelimit-output-tokens-limit", "8000"},
-               {"anthropic-ratelimit-output-tokens-remaining", "7500"},
-               {"anthropic-ratelimit-output-tokens-reset", "2026-11-25T12:00:04Z"}};
+  sent_headers sent{{"anthropic-ratelimit-input-tokens-limit", "40000"},
+                    {"anthropic-ratelimit-input-tokens-remaining", "39000"},
+                    {"anthropic-ratelimit-input-tokens-reset", "2026-11-25T12:00:02Z"},
+                    {"anthropic-ratelimit-output-tokens-limit", "8000"},
+                    {"anthropic-ratelimit-output-tokens-remaining", "7500"},
+                    {"anthropic-ratelimit-output-tokens-reset", "2026-11-25T12:00:04Z"}};
   CHECK(read(sent)->tokens == bucket{48'000, 46'500, {}});
   sent.lines["anthropic-ratelimit-output-tokens-remaining"] = "many";
   CHECK(read(sent)->tokens == bucket{48'000, {}, {}});
@@ -194,7 +183,7 @@ TEST_CASE("rate_limit_report: whatever a server sends, each number is in its ran
   };
   int given = 0;
   for (int round = 0; round < 30'000; ++round) {
-    headers sent{{"date", text()}};
+    sent_headers sent{{"date", text()}};
     for (const char* name : {"requests", "tokens"})
       for (const char* what : {"limit", "remaining", "reset"}) {
         sent.lines["x-ratelimit-" + std::string{what} + "-" + name] = text();

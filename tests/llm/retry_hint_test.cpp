@@ -6,36 +6,26 @@
 #include <felix/random.hpp>
 
 #include "support/catch.hpp"
+#include "support/sent_headers.hpp"
 
 #include <chrono>
-#include <initializer_list>
-#include <map>
 #include <string>
 #include <string_view>
-#include <utility>
 
 using namespace std::chrono_literals;
+using felix::test::sent_headers;
 
 namespace {
 
-struct headers {
-  std::map<std::string, std::string, std::less<>> lines;
-  headers(std::initializer_list<std::pair<const std::string, std::string>> list) : lines{list} {}
-  [[nodiscard]] std::string_view header(std::string_view name) const {
-    const auto found = lines.find(name);
-    return found == lines.end() ? std::string_view{} : std::string_view{found->second};
-  }
-};
-
 constexpr std::chrono::sys_seconds now = std::chrono::sys_days{std::chrono::year{2026} / 11 / 25} + 12h;
 
-std::optional<std::chrono::milliseconds> hint(const headers& sent, int status = 429) {
+std::optional<std::chrono::milliseconds> hint(const sent_headers& sent, int status = 429) {
   return felix::retry_hint(status, sent, now);
 }
 
 }  // namespace
 
-static_assert(felix::header_source<headers> && felix::header_source<felix::no_headers>);
+static_assert(felix::header_source<sent_headers> && felix::header_source<felix::no_headers>);
 static_assert(felix::header_source<felix::http_response> && felix::header_source<felix::http_head>);
 
 TEST_CASE("retry_hint: nothing said is nothing", "[llm][retry_hint]") {
@@ -108,14 +98,14 @@ TEST_CASE("retry_hint: a date is measured by the server's clock, else by ours", 
   CHECK(hint({{"retry-after", "Wed, 25 Nov 2026 12:00:07 GMT"}, {"date", "yesterday"}}) == 7s);
   CHECK_FALSE(hint({{"retry-after", "Wed, 25 Nov 2026 12:00:07 GMT"}, {"date", "Wed, 25 Nov 2026 12:00:08 GMT"}}));
   // A part of a second of our clock does not lengthen the wait.
-  CHECK(felix::retry_hint(503, headers{{"retry-after", "Wed, 25 Nov 2026 12:00:07 GMT"}}, now + 999ms) == 7s);
+  CHECK(felix::retry_hint(503, sent_headers{{"retry-after", "Wed, 25 Nov 2026 12:00:07 GMT"}}, now + 999ms) == 7s);
 }
 
 TEST_CASE("retry_hint: the longest reset of the buckets that are empty, for a 429 only", "[llm][retry_hint]") {
-  const headers both{{"x-ratelimit-remaining-requests", "0"},
-                     {"x-ratelimit-reset-requests", "1s"},
-                     {"x-ratelimit-remaining-tokens", "0"},
-                     {"x-ratelimit-reset-tokens", "6m0s"}};
+  const sent_headers both{{"x-ratelimit-remaining-requests", "0"},
+                          {"x-ratelimit-reset-requests", "1s"},
+                          {"x-ratelimit-remaining-tokens", "0"},
+                          {"x-ratelimit-reset-tokens", "6m0s"}};
   CHECK(hint(both) == 6min);
   CHECK_FALSE(hint(both, 503));
   CHECK(hint({{"x-ratelimit-remaining-requests", "0"},
@@ -142,9 +132,10 @@ TEST_CASE("retry_hint: Retry-After goes before the buckets (aimock)", "[llm][ret
 }
 
 TEST_CASE("should_retry: true, false, or nothing", "[llm][retry_hint]") {
-  CHECK(felix::should_retry(headers{{"x-should-retry", "true"}}) == true);
-  CHECK(felix::should_retry(headers{{"x-should-retry", "false"}}) == false);
-  for (const char* odd : {"", "1", "maybe", "TRUE"}) CHECK_FALSE(felix::should_retry(headers{{"x-should-retry", odd}}));
+  CHECK(felix::should_retry(sent_headers{{"x-should-retry", "true"}}) == true);
+  CHECK(felix::should_retry(sent_headers{{"x-should-retry", "false"}}) == false);
+  for (const char* odd : {"", "1", "maybe", "TRUE"})
+    CHECK_FALSE(felix::should_retry(sent_headers{{"x-should-retry", odd}}));
 }
 
 TEST_CASE("retry_hint: whatever a server sends, a hint is above 0 and at most 10^9 s", "[llm][retry_hint]") {
@@ -191,11 +182,11 @@ TEST_CASE("retry_hint: whatever a server sends, a hint is above 0 and at most 10
   };
   int given = 0;
   for (int round = 0; round < 100'000; ++round) {
-    const headers sent{{"retry-after-ms", text()},
-                       {"retry-after", text()},
-                       {"date", text()},
-                       {"x-ratelimit-remaining-tokens", random.next() % 2 == 0 ? "0" : text()},
-                       {"x-ratelimit-reset-tokens", text()}};
+    const sent_headers sent{{"retry-after-ms", text()},
+                            {"retry-after", text()},
+                            {"date", text()},
+                            {"x-ratelimit-remaining-tokens", random.next() % 2 == 0 ? "0" : text()},
+                            {"x-ratelimit-reset-tokens", text()}};
     const auto got = hint(sent);
     if (!got) continue;
     ++given;

@@ -6,6 +6,7 @@
 #include <felix/net/event_loop.hpp>
 #include "support/catch.hpp"
 #include "support/fault_server.hpp"
+#include "support/sent_headers.hpp"
 
 #include <map>
 #include <string>
@@ -15,16 +16,9 @@
 
 namespace dialects = felix::dialects;
 using felix::test::fault_server;
+using felix::test::sent_headers;
 
 namespace {
-
-struct some_headers {
-  std::map<std::string, std::string, std::less<>> all = {};
-  [[nodiscard]] std::string_view header(std::string_view name) const {
-    const auto found = all.find(name);
-    return found == all.end() ? std::string_view{} : std::string_view{found->second};
-  }
-};
 
 std::vector<felix::model_info> models(std::string owner) { return {{.id = "m", .owned_by = std::move(owner)}}; }
 
@@ -47,14 +41,20 @@ fault_server server_with(std::map<std::string, std::string> bodies, std::string 
 }  // namespace
 
 TEST_CASE("server_info: a dialect by headers and owners", "[llm][server_info]") {
-  CHECK(felix::dialect_of(some_headers{{{"server", "llama.cpp"}}}, models("")) == dialects::llama_cpp);
-  CHECK(felix::dialect_of(some_headers{}, models("llamacpp")) == dialects::llama_cpp);
-  CHECK(felix::dialect_of(some_headers{}, models("vllm")) == dialects::vllm);
-  CHECK(felix::dialect_of(some_headers{}, models("library")) == dialects::ollama);
-  CHECK(felix::dialect_of(some_headers{}, models("organization_owner")) == dialects::lm_studio);
-  CHECK(felix::dialect_of(some_headers{{{"openai-version", "2020-10-01"}}}, models("openai")) == dialects::openai);
-  CHECK(felix::dialect_of(some_headers{{{"server", "nginx"}}}, models("someone")) == dialects::plain);
-  CHECK(felix::dialect_of(some_headers{}, {}) == dialects::plain);
+  CHECK(felix::dialect_of(sent_headers{{"server", "llama.cpp"}}, models("")) == dialects::llama_cpp);
+  CHECK(felix::dialect_of(sent_headers{}, models("llamacpp")) == dialects::llama_cpp);
+  CHECK(felix::dialect_of(sent_headers{}, models("vllm")) == dialects::vllm);
+  CHECK(felix::dialect_of(sent_headers{}, models("library")) == dialects::ollama);
+  CHECK(felix::dialect_of(sent_headers{}, models("organization_owner")) == dialects::lm_studio);
+  for (const char* const name : {"openai-processing-ms", "openai-version", "x-ratelimit-limit-requests"}) {
+    CAPTURE(name);
+    CHECK(felix::dialect_of(sent_headers{{name, "2020"}}, models("openai")) == dialects::openai);
+    CHECK(felix::dialect_of(sent_headers{{name, ""}}, models("openai")) == dialects::plain);
+  }
+  CHECK(felix::dialect_of(sent_headers{}, {{.id = "a", .owned_by = "me"}, {.id = "b", .owned_by = "vllm"}}) ==
+        dialects::vllm);  // any of them
+  CHECK(felix::dialect_of(sent_headers{{"server", "nginx"}}, models("someone")) == dialects::plain);
+  CHECK(felix::dialect_of(sent_headers{}, {}) == dialects::plain);
 }
 
 TEST_CASE("server_info: what /props says", "[llm][server_info]") {
@@ -77,6 +77,22 @@ TEST_CASE("server_info: what LM Studio says of its models", "[llm][server_info]"
   const auto first = felix::codec::decode_lm_studio_models(lm_studio_models, "unknown");
   CHECK(first.slots == 2);
   CHECK(first.context_tokens == 4096);
+  CHECK(felix::codec::decode_lm_studio_models(lm_studio_models, "a").slots == 2);  // it is not loaded
+  const char* const loaded_twice =
+      R"({"models":[{"key":"a","loaded_instances":[{"id":"broken"},
+                                                   {"id":"a","config":{"context_length":512,"parallel":3}},
+                                                   {"id":"a:2","config":{"context_length":1024,"parallel":5}}]},
+                    {"key":"b","loaded_instances":[{"id":"b","config":{"context_length":2048,"parallel":7}}]}]})";
+  for (const char* const name : {"a", "unknown"}) {
+    CAPTURE(name);
+    const auto found = felix::codec::decode_lm_studio_models(loaded_twice, name);
+    CHECK(found.slots == 3);  // the first that says anything: requests of that name go there
+    CHECK(found.context_tokens == 512);
+  }
+  CHECK(felix::codec::decode_lm_studio_models(loaded_twice, "b").slots == 7);
+  const auto idle = felix::codec::decode_lm_studio_models(R"({"models":[{"key":"a","loaded_instances":[]}]})", "a");
+  CHECK(idle.dialect == dialects::lm_studio);
+  CHECK(idle.slots == 0);
   for (const char* const other : {"", "no JSON", "[]", "{}", R"({"models":[]})", R"({"models":[{"name":"x"}]})"}) {
     CAPTURE(other);
     CHECK(felix::codec::decode_lm_studio_models(other, "x").dialect == dialects::plain);
@@ -140,6 +156,37 @@ TEST_CASE("server_info: a server is asked no more than it takes", "[llm][server_
     CHECK(found.context_tokens == each.context);
     CHECK(server.requests().size() == each.questions);
   }
+}
+
+TEST_CASE("server_info: of several models the one that is asked for", "[llm][server_info]") {
+  fault_server server = server_with({{"/v1/models", R"({"data":[{"id":"a","owned_by":"vllm","max_model_len":1024},
+                                                                {"id":"b","owned_by":"vllm","max_model_len":2048}]})"}});
+  felix::event_loop loop;
+  const auto context_of = [&](std::string name) {
+    felix::openai_model llm{loop, {.base_url = server.url() + "/v1", .model = std::move(name)}};
+    return loop.run(llm.identify()).context_tokens;
+  };
+  CHECK(context_of("a") == 1024);
+  CHECK(context_of("b") == 2048);
+  CHECK(context_of("unknown") == 1024);
+}
+
+TEST_CASE("server_info: what each server is asked for, in this order", "[llm][server_info]") {
+  const auto asked = [](std::string owner, std::map<std::string, std::string> others = {}) {
+    others["/v1/models"] = R"({"data":[{"id":"m","owned_by":")" + std::move(owner) + R"("}]})";
+    fault_server server = server_with(std::move(others));
+    felix::event_loop loop;
+    felix::openai_model llm{loop, {.base_url = server.url() + "/v1"}};
+    loop.run(llm.identify());
+    std::string paths;
+    for (const auto& each : server.requests()) paths += each.target + " ";
+    return paths;
+  };
+  CHECK(asked("someone") == "/v1/models /props /api/v1/models ");
+  CHECK(asked("someone", {{"/props", props}}) == "/v1/models /props ");
+  CHECK(asked("llamacpp") == "/v1/models /props ");
+  CHECK(asked("organization_owner", {{"/props", props}}) == "/v1/models /api/v1/models ");
+  CHECK(asked("vllm") == "/v1/models ");
 }
 
 TEST_CASE("server_info: a server that refuses says why", "[llm][server_info]") {

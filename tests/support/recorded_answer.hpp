@@ -2,24 +2,14 @@
 // tests: an answer that was recorded as it came over the wire, taken apart.
 #pragma once
 
+#include "support/sent_headers.hpp"
+
 #include <algorithm>
 #include <cstddef>
-#include <functional>
-#include <map>
 #include <string>
 #include <string_view>
-#include <utility>
 
 namespace felix::test {
-
-/// Headers by their names in lower case, as felix asks for them.
-struct sent_headers {
-  std::map<std::string, std::string, std::less<>> lines = {};
-  [[nodiscard]] std::string_view header(std::string_view name) const {
-    const auto found = lines.find(name);
-    return found == lines.end() ? std::string_view{} : std::string_view{found->second};
-  }
-};
 
 /// Its status, its headers, and its body with the chunks put together.
 struct recorded_answer {

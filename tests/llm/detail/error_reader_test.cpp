@@ -7,6 +7,7 @@
 #include "support/catch.hpp"
 #include "support/fault_server.hpp"
 #include "support/recorded_answer.hpp"
+#include "support/sent_headers.hpp"
 
 #include <chrono>
 #include <cstddef>
@@ -101,7 +102,7 @@ TEST_CASE("error_reader: codes that are numbers", "[llm][error_reader]") {
 
 TEST_CASE("error_reader: the server's own name for the request", "[llm][error_reader]") {
   const auto id = [](std::string_view name, std::string value) {
-    return codec::detail::request_id_of(sent_headers{{{std::string{name}, std::move(value)}}}, "key");
+    return codec::detail::request_id_of(sent_headers{{std::string{name}, std::move(value)}}, "key");
   };
   for (const char* name : {"x-request-id", "x-generation-id", "request-id"}) CHECK(id(name, "r-1") == "r-1");
   CHECK(id("x-id", "r-1").empty());
@@ -195,7 +196,7 @@ TEST_CASE("error_reader: an error shows no key, not even one that JSON hid", "[l
        R"({"error":{"message":"\u0076ery+secret","type":"\u0076ery+secret","code":"\u0076ery+secret"}})"s,
        R"({"detail":[{"loc":["very+secret"],"msg":"very+secret"}]})"s, "<html>very+secret</html>"s,
        std::string(505, 'x') + key, std::string(1'020, 'x') + key, std::string(195, 'x') + key}) {
-    const auto failure = codec::decode_error(401, body, "s", sent_headers{{{"x-request-id", "id-very+secret"}}}, key);
+    const auto failure = codec::decode_error(401, body, "s", sent_headers{{"x-request-id", "id-very+secret"}}, key);
     CAPTURE(body);
     for (const std::string& shown : {std::string{failure.what()}, failure.body_excerpt(), failure.type(),
                                      failure.provider_code(), failure.param(), failure.request_id()})
