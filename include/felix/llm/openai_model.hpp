@@ -91,8 +91,8 @@ class basic_openai_model {
     co_return codec::decode_models(body, server_->url().origin(), server_->key());
   }
 
-  /// Which server it is, and what it can take at once: by its models, and what they make one ask. For the options of the
-  /// next client; no request needs it.
+  /// Which server it is, and what it can take at once: by its models, and what they make one ask. The context is that of
+  /// the model in the options, else of the first. For the options of the next client; no request needs it.
   ///     const auto found = loop.run(llm.identify());
   ///     felix::client better{loop, {.dialect = found.dialect, .max_concurrent_requests = found.slots}};  // unless 0
   /// Throws what models() throws.
@@ -112,7 +112,11 @@ class basic_openai_model {
       server_info said = codec::decode_lm_studio_models(list, server_->options().model);
       if (said.dialect == dialects::lm_studio) co_return said;
     }
-    if (!models.empty()) found.context_tokens = codec::detail::believed_context(models.front().context_tokens);
+    const auto named = std::find_if(models.begin(), models.end(),
+                                    [this](const model_info& each) { return each.id == server_->options().model; });
+    if (!models.empty())
+      found.context_tokens =
+          codec::detail::believed_context((named != models.end() ? *named : models.front()).context_tokens);
     co_return found;
   }
 
