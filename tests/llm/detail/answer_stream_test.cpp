@@ -519,6 +519,40 @@ TEST_CASE("answer_stream: a stop, and a reader that leaves, settle what it cost"
   CHECK(answer.timing().total >= answer.timing().time_to_first_token);
 }
 
+TEST_CASE(
+    "answer_stream: times begin when the request is sent, and end with the first byte, the first content, the end",
+    "[llm][answer_stream]") {
+  using clock = std::chrono::steady_clock;
+  scene on;
+  // What lies between two steps is longer than all that came before, so that a wrong begin or end shows.
+  const auto begun = clock::now();
+  const auto pause = [&] {
+    const auto until = clock::now() + (clock::now() - begun) + 1ms;
+    REQUIRE(drive(on.loop, [&] { return clock::now() >= until; }));
+    return clock::now();
+  };
+  on.begin();
+  const auto asked = clock::now();
+  const auto headed = pause();
+  on.peer.send(unframed_head);
+  on.peer.send(role);
+  REQUIRE(drive(on.loop, [&] { return on.response().model() == "m"; }));
+  const auto saw_head = clock::now();
+  const auto answered = pause();
+  on.peer.send(content("one"));
+  REQUIRE(drive(on.loop, [&] { return on.got.log == "one|"; }));
+  const auto saw_content = clock::now();
+  const auto went_on = pause();
+  on.peer.send(content("two") + std::string{done});
+  REQUIRE(on.logs("one|two|end"));
+  const felix::chat_timing& timing = on.response().timing();
+  CHECK(timing.time_to_first_byte >= headed - asked);
+  CHECK(timing.time_to_first_byte <= saw_head - begun);
+  CHECK(timing.time_to_first_token >= answered - asked);
+  CHECK(timing.time_to_first_token <= saw_content - begun);
+  CHECK(timing.total >= went_on - asked);
+}
+
 TEST_CASE("answer_stream: stopped before anything came, it cost the prompt perhaps", "[llm][answer_stream]") {
   scene on;
   on.begin();
