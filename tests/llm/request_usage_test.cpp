@@ -20,7 +20,7 @@ felix::request_usage usage_of(const request_counter& counter) {
 felix::chat_response answer(felix::token_count tokens, std::chrono::nanoseconds total) {
   felix::chat_response made{"text"};
   made.usage({.completion_tokens = tokens, .total_tokens = tokens});
-  made.timing({.time_to_first_token = total / 2, .total = total});
+  made.timing({.time_to_first_byte = total / 4, .time_to_first_token = total / 2, .total = total});
   return made;
 }
 
@@ -47,6 +47,16 @@ TEST_CASE("request_usage: each request ends once, answered, failed or left", "[l
   CHECK(all.answers.count() == 1);
   CHECK(all.answers.max() == 4s);
   CHECK(all.first_tokens.max() == 2s);
+}
+
+TEST_CASE("request_usage: an answer that was no stream has no first token", "[llm][request_usage]") {
+  request_counter counter;
+  felix::chat_response whole{"text"};
+  whole.timing({.time_to_first_byte = 1s, .total = 2s});
+  request_counter::counted one{counter};
+  one.answered(whole);
+  CHECK(usage_of(counter).first_tokens.count() == 0);
+  CHECK(usage_of(counter).answers.max() == 2s);
 }
 
 TEST_CASE("request_usage: what had come of a stream is counted however it ends", "[llm][request_usage]") {
