@@ -37,8 +37,8 @@ template <class Loop>
 class basic_http_exchange {
  public:
   basic_http_exchange(std::shared_ptr<detail::http_lines> lines, http_request request, detail::http_line::reading how)
-      : lines_{std::move(lines)}, line_{lines_->take()} {
-    line_->prepare(std::move(request), how);
+      : basic_http_exchange{std::move(lines)} {
+    line_->prepare(std::move(request), how);  // should it throw, the destructor gives the line back
   }
   basic_http_exchange(basic_http_exchange&&) noexcept = default;
   basic_http_exchange& operator=(basic_http_exchange&&) = delete;
@@ -106,6 +106,9 @@ class basic_http_exchange {
 
  private:
   friend class basic_http_client<Loop>;
+  explicit basic_http_exchange(std::shared_ptr<detail::http_lines> lines)
+      : lines_{std::move(lines)}, line_{lines_->take()} {}
+
   std::shared_ptr<detail::http_lines> lines_;
   std::unique_ptr<detail::http_line> line_;  // null after let_end()
   std::string bytes_;

@@ -52,6 +52,8 @@ class http_line final : private easy_handle, public curl_reactor::transfer {
     set(CURLOPT_WRITEDATA, this);
     set(CURLOPT_HEADERFUNCTION, &on_header);
     set(CURLOPT_HEADERDATA, this);
+    set(CURLOPT_PREREQFUNCTION, &on_request);
+    set(CURLOPT_PREREQDATA, this);
     set(CURLOPT_ERRORBUFFER, detail_.data());
     set(CURLOPT_OPENSOCKETFUNCTION, &socket_count::open_socket);
     set(CURLOPT_OPENSOCKETDATA, sockets_.get());
@@ -200,11 +202,11 @@ class http_line final : private easy_handle, public curl_reactor::transfer {
 
   void finished(CURLcode outcome) override {
     reused_ = get_info<long>(CURLINFO_NUM_CONNECTS) == 0;
-    const bool lost = outcome == CURLE_GOT_NOTHING || outcome == CURLE_SEND_ERROR || outcome == CURLE_RECV_ERROR;
+    const bool lost = outcome == CURLE_GOT_NOTHING || outcome == CURLE_SEND_ERROR || outcome == CURLE_RECV_ERROR ||
+                      outcome == CURLE_ABORTED_BY_CALLBACK;  // by on_request
     if (lost && reused_ && !any_byte_ && !fresh_) {
       // A server may close an idle connection just as a request goes out on it (RFC 9112 §9.3.1). Nothing came back, and
-      // the connection was an old one: the request is sent once more, at once, on a new one. libcurl does that too, but
-      // takes other old ones, and when a server was started anew they are all dead: after five it gives up.
+      // the connection was an old one: the request is sent once more, at once, on a new one.
       fresh_ = true;
       set_nothrow(CURLOPT_FRESH_CONNECT, 1L);
       if (restart()) return;
@@ -303,6 +305,15 @@ class http_line final : private easy_handle, public curl_reactor::transfer {
     self.cut(http_failure::late_between);
   }
 
+  /// Goes out now. What was lost on an old connection libcurl by itself sends again, up to five times, and on other old
+  /// ones, which are dead too when the server was started anew: that is left to finished(). A request that costs money or
+  /// kills servers is sent twice at most.
+  static int on_request(void* line, char*, char*, int, int) noexcept {
+    http_line& self = *static_cast<http_line*>(line);
+    const bool is_again = std::exchange(self.went_out_, true);
+    const bool is_on_old_one = self.get_info<long>(CURLINFO_NUM_CONNECTS) == 0;
+    return is_again && is_on_old_one ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
+  }
   static std::size_t on_body(char* bytes, std::size_t, std::size_t count, void* line) noexcept {
     http_line& self = *static_cast<http_line*>(line);
     self.any_byte_ = true;
@@ -357,7 +368,7 @@ class http_line final : private easy_handle, public curl_reactor::transfer {
     failure_ = too_long_ = http_failure::none;
     outcome_ = CURLE_OK;
     wanted_ = part::all;
-    stop_before_start_ = lingers_ = any_byte_ = fresh_ = reused_ = false;
+    stop_before_start_ = lingers_ = any_byte_ = went_out_ = fresh_ = reused_ = false;
     start_failure_ = nullptr;
     detail_[0] = '\0';
     limit_.reset();
@@ -389,6 +400,7 @@ class http_line final : private easy_handle, public curl_reactor::transfer {
   CURLcode outcome_ = CURLE_OK;
   http_failure too_long_ = http_failure::none;
   bool any_byte_ = false;  // of an answer, an interim one (1xx) too
+  bool went_out_ = false;
   bool fresh_ = false;
   bool reused_ = false;
   std::exception_ptr start_failure_;
