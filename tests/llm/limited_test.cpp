@@ -664,6 +664,27 @@ TEST_CASE("limited: urgent requests of one model cost its low ones no place at a
   CHECK(waited <= 20s);  // ten that came before, and an urgent one every two seconds
 }
 
+TEST_CASE("limited: with a rate or without, who shares a limit gets its slots in the order of coming",
+          "[llm][limited]") {
+  const auto seed = GENERATE(range(std::uint64_t{0}, std::uint64_t{8}));
+  felix::simulated_loop loop{seed};
+  felix::scripted_model script{loop};
+  script.on("").reply("ok").after(1s);
+  felix::priority_semaphore slots{1};
+  auto metered = felix::model_ref{script} | felix::limit{slots}.rate({.tokens_per_minute = 1'000'000});
+  auto other = felix::model_ref{script} | felix::limit{slots};
+  const auto later = [](auto& llm, int turn) -> felix::task<felix::chat_response> {
+    co_await felix::sleep_for(turn * 1ms);
+    co_return co_await llm.complete(chat_request{}.user("x"));
+  };
+  std::vector<felix::task<felix::chat_response>> asked;
+  for (int i = 0; i < 10; i += 2) {
+    asked.push_back(later(metered, i));
+    asked.push_back(later(other, i + 1));
+  }
+  CHECK(loop.run(finish_times(loop, std::move(asked))) == std::vector<int>{1, 2, 3, 4, 5, 6, 7, 8, 9, 10});
+}
+
 TEST_CASE("limited: who waits for the minute goes as soon as an answer tells that it may", "[llm][limited]") {
   const auto seed = GENERATE(range(std::uint64_t{0}, std::uint64_t{8}));
   felix::simulated_loop loop{seed};

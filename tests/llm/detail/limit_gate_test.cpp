@@ -56,16 +56,22 @@ TEST_CASE("limit_gate: who waits for a minute leaves a shared slot to others", "
   limit_gate slow{{.shared = &slots, .rate = felix::rate_limit_options{.requests_per_minute = 1}}};
   limit_gate other{{.shared = &slots}};
   const auto request = felix::chat_request{}.user("x");
-  std::optional<admission> first, second, third;
+  std::optional<admission> first, second, third, behind;
   loop.run(slow.enter(first, request, &loop));
   first.reset();
+  const auto pass = [&](std::optional<admission>& into) -> felix::task<void> {
+    co_await slow.enter(into, request, &loop);
+    CHECK(slots.in_use() == 1);
+    const auto waited = into->waited();
+    into.reset();
+    CHECK(waited == (&into == &second ? 60s : 120s));
+  };
   const auto meanwhile = [&]() -> felix::task<void> {
     co_await felix::sleep_for(10s);
     CHECK(other.try_enter(third, request, &loop));
     third.reset();
   };
-  loop.run(felix::when_all(slow.enter(second, request, &loop), meanwhile()));
-  CHECK(second->waited() == 60s);
+  loop.run(felix::when_all(pass(second), pass(behind), meanwhile()));
 }
 
 TEST_CASE("limit_gate: what the rate has is told as of the latest time that a request has seen", "[llm][limit_gate]") {

@@ -123,10 +123,7 @@ class limit_gate {
   };
   /// At once, or not at all.
   bool try_pass(pass& so_far, const chat_request& request, time_point now) {
-    if (known_.rate) {
-      std::scoped_lock lock{known_.mutex};
-      if (known_.rate->has_waiting_from(static_cast<std::size_t>(request.priority()))) return false;
-    }
+    if (known_.rate && is_behind_others(request)) return false;
     auto permit = try_acquire(request.priority());
     if (!permit || (known_.rate && !take(so_far, request, now))) return false;
     so_far.permit.emplace(std::move(*permit));
@@ -137,13 +134,19 @@ class limit_gate {
   }
   template <class Request>
   task<void> wait_to_pass(pass& so_far, const Request& request) {
-    if (!known_.rate) {
-      so_far.permit.emplace(co_await acquire(request.priority()));
-      co_return;
-    }
+    so_far.permit.emplace(co_await acquire(request.priority()));
+    if (!known_.rate) co_return;
+    const auto now = co_await this_task::now();
+    if (is_behind_others(request) || !take(so_far, request, now)) co_await wait_in_line(so_far, request);
+  }
+  /// Only those that a minute has held up are in the line. The others wait for their slots each for itself, or those that
+  /// share the limit and have no rate would go before all but one of them.
+  template <class Request>
+  task<void> wait_in_line(pass& so_far, const Request& request) {
     rate_line& line = *known_.rate;
     const auto level = static_cast<std::size_t>(request.priority());
     const rate_line::place place{line, level};
+    so_far.permit.reset();
     std::optional<priority_semaphore::permit> turn;
     std::optional<rate_line::first> first;
     try {
@@ -201,6 +204,11 @@ class limit_gate {
   }
   priority_semaphore::awaiter acquire(request_priority priority) noexcept {
     return group_ != nullptr ? group_->acquire(priority) : slots_.acquire(priority);
+  }
+  /// Others of its priority, or more urgent ones, are in the line.
+  bool is_behind_others(const chat_request& request) {
+    std::scoped_lock lock{known_.mutex};
+    return known_.rate->has_waiting_from(static_cast<std::size_t>(request.priority()));
   }
   rate_limit_take take(pass& so_far, const chat_request& request, time_point now) {
     std::scoped_lock lock{known_.mutex};
