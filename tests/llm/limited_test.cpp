@@ -19,6 +19,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstddef>
+#include <limits>
 #include <optional>
 #include <string>
 #include <thread>
@@ -512,6 +513,8 @@ TEST_CASE("limited: bounds of waiting hold for tokens too, and what can never go
   CHECK(loop.now() == felix::simulated_loop::start + 3s);
   loop.run(loop.sleep_for(60s));
   CHECK(loop.run(refused(chat_request{}.user("c").max_tokens(2'000))) == felix::errc::invalid_argument);
+  const auto all_there_are = std::numeric_limits<felix::token_count>::max();
+  CHECK(loop.run(refused(chat_request{}.user("c").max_tokens(all_there_are))) == felix::errc::invalid_argument);
   CHECK(llm.usage_stats().refused == 2);
   CHECK(llm.usage_stats().slots.waiting_in_all() == 0);
   CHECK(script.requests().size() == 1);

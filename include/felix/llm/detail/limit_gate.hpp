@@ -17,10 +17,12 @@
 #include <felix/llm/wait_bounds.hpp>
 #include <felix/usage.hpp>
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -213,8 +215,11 @@ class limit_gate {
   rate_limit_take take(pass& so_far, const chat_request& request, time_point now) {
     std::scoped_lock lock{known_.mutex};
     known_.pass(now);
-    const auto took = known_.rate->limiter.try_take(
-        estimated_prompt_tokens(request) + request.max_tokens().value_or(unbounded_answer), now);
+    const token_count prompt = estimated_prompt_tokens(request);
+    const token_count longest = request.max_tokens().value_or(unbounded_answer);
+    const token_count most =
+        std::numeric_limits<token_count>::max() - prompt;  // some ask for all that a number can say
+    const auto took = known_.rate->limiter.try_take(prompt + std::min(longest, most), now);
     so_far.ticket = took.ticket;
     return took;
   }
