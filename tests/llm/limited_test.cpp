@@ -620,22 +620,23 @@ TEST_CASE("limited: one that gets a slot while a more urgent one waits for the m
   felix::priority_semaphore slots{1};
   auto metered = felix::model_ref{script} | felix::limit{slots}.rate({.tokens_per_minute = 1'000});
   auto other = felix::model_ref{script} | felix::limit{slots};
-  script.on("slow").reply("ok").after(10s);
-  loop.run(metered.complete(chat_request{}.user("x").max_tokens(500)));  // half of what there is
+  script.on("slow").reply("ok").after(20s);
+  loop.run(metered.complete(chat_request{}.user("x").max_tokens(900)));  // nearly all that there is
   const auto later = [&](auto& llm, std::chrono::seconds at, const char* text, felix::token_count tokens,
                          request_priority priority) -> felix::task<felix::chat_response> {
     co_await felix::sleep_for(at);
     co_return co_await llm.complete(chat_request{}.user(text).max_tokens(tokens).priority(priority));
   };
   std::vector<felix::task<felix::chat_response>> asked;
-  asked.push_back(later(other, 0s, "slow", 10, request_priority::normal));       // has the slot for 10 s
-  asked.push_back(later(metered, 1s, "low", 10, request_priority::low));         // waits for it
-  asked.push_back(later(metered, 2s, "urgent", 900, request_priority::urgent));  // too, and then for the minute
-  asked.push_back(later(other, 12s, "other", 10, request_priority::low));
+  asked.push_back(later(other, 1s, "slow", 10, request_priority::normal));  // has the slot for 20 s
+  asked.push_back(
+      later(metered, 0s, "low", 200, request_priority::low));  // waits for the minute, and then for the slot
+  asked.push_back(later(metered, 10s, "urgent", 900, request_priority::urgent));  // for the slot, and then the minute
+  asked.push_back(later(other, 22s, "other", 10, request_priority::low));
   const auto seconds = loop.run(finish_times(loop, std::move(asked)));
-  CHECK(seconds[0] == 10);
-  CHECK(seconds[3] == 12);
-  CHECK(seconds[2] >= 24);
+  CHECK(seconds[0] == 21);
+  CHECK(seconds[3] == 22);
+  CHECK(seconds[2] >= 40);
   CHECK(seconds[1] >= seconds[2]);
 }
 
