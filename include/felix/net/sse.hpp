@@ -42,10 +42,11 @@ struct sse_options {
 ///     ...                                                       // and after the last piece
 ///     if (const auto event = parser.finish()) use(event->data);
 /// The text of an event is valid UTF-8 (but see next_as_sent): a byte that is no part of a code point becomes U+FFFD,
-/// wherever the pieces were cut. Its data is a view into the fed bytes when it is one line that lies in them whole, valid, and ended by what lies
-/// in them too; else it is put together in a buffer, which is used again. Two things go beyond the standard, as model
-/// servers need them: a line `error: {…}` or `error: "…"` makes the event one of the type "error" with that data
-/// (llama.cpp before September 2025), and finish() gives a `data: [DONE]` that lacks its blank line.
+/// wherever the pieces were cut. Its data is a view into the fed bytes when it is one line that lies in them whole,
+/// valid, and ended by what lies in them too; else it is put together in a buffer, which is used again. Two things go
+/// beyond the standard, as model servers need them: a line `error: {…}` or `error: "…"` makes the event one of the type
+/// "error" with that data (llama.cpp before September 2025), and finish() gives a `data: [DONE]` that lacks its blank
+/// line.
 /// Threads: none of its own; the owner guards it.
 /// Throws:  next() throws error (protocol) when a bound is exceeded, and then every time until finish() is called.
 /// Cost:    a byte is searched for line ends once, and copied once if its line does not lie whole in one piece. The

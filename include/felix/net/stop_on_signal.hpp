@@ -14,6 +14,7 @@
 #include <cstddef>
 #include <string>
 #include <system_error>
+#include <thread>
 
 namespace felix::inline v1 {
 
@@ -46,7 +47,8 @@ class stop_on_signal {
   ~stop_on_signal() {
     ::sigaction(signal_, &former_, nullptr);
     slot_of(signal_)->store(nullptr);
-    // The handler may have posted; the loop must not find a dead item.
+    // A handler may be at work on another thread, and it may have posted; the loop must not find a dead item.
+    while (handlers().load() != 0) std::this_thread::yield();
     while (posted_.load() && !stop_.stop_requested()) loop_.poll();
   }
 
@@ -62,10 +64,18 @@ class stop_on_signal {
 
   /// Only async-signal-safe calls: lock-free atomics, sigaction, write.
   static void on_signal(int signal) {
+    handlers().fetch_add(1);  // before it looks, as the destructor looks after it has cleared the slot
     stop_on_signal* const self = slot_of(signal)->load();
-    if (self == nullptr || self->posted_.exchange(true)) return;
-    ::sigaction(signal, &self->former_, nullptr);
-    self->loop_.post_from_signal_handler(self->request_);
+    if (self != nullptr && !self->posted_.exchange(true)) {
+      ::sigaction(signal, &self->former_, nullptr);
+      self->loop_.post_from_signal_handler(self->request_);
+    }
+    handlers().fetch_sub(1);
+  }
+  /// How many handlers are at work.
+  static std::atomic<int>& handlers() noexcept {
+    static std::atomic<int> count{0};  // constant-initialised: no guard, which a handler must not take
+    return count;
   }
 
   event_loop& loop_;

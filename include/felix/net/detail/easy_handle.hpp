@@ -22,8 +22,8 @@ class easy_handle {
   easy_handle() : handle_{curl_easy_init()} {
     if (!handle_) throw error{errc::io, "http: libcurl cannot make a handle; out of memory?"};
     set(CURLOPT_NOSIGNAL, 1L);
-    set(CURLOPT_PROTOCOLS_STR, "http,https");
-    set(CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
+    limit_protocols(CURLOPT_PROTOCOLS_STR);
+    limit_protocols(CURLOPT_REDIR_PROTOCOLS_STR);
     set(CURLOPT_FOLLOWLOCATION, 0L);
     set(CURLOPT_MAXREDIRS, 0L);
     set(CURLOPT_UNRESTRICTED_AUTH, 0L);
@@ -33,7 +33,7 @@ class easy_handle {
     set(CURLOPT_SSL_VERIFYHOST, 2L);
     set(CURLOPT_HTTP09_ALLOWED, 0L);
     // In clear HTTP/1.1 only: libcurl 7.88 cannot reuse an h2 connection made by prior knowledge. Over TLS by ALPN.
-    set(CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_2TLS));
+    set_nothrow(CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_2TLS));  // 1.1 where it cannot do 2
     set(CURLOPT_TCP_KEEPALIVE, 1L);
     set(CURLOPT_USERAGENT, "felix");
     // Do not wait for a thread that still looks a host name up when the request is stopped: that can take seconds.
@@ -65,9 +65,8 @@ class easy_handle {
   template <class Value>
   void set(CURLoption option, Value value) {
     const CURLcode outcome = set_nothrow(option, value);
-    // NETRC, HTTP/2 and TLS options are refused by a libcurl that was built without them, and are then not needed.
-    if (outcome != CURLE_OK && outcome != CURLE_NOT_BUILT_IN && outcome != CURLE_UNKNOWN_OPTION &&
-        outcome != CURLE_UNSUPPORTED_PROTOCOL)
+    // NETRC and TLS options are refused by a libcurl that was built without them, and are then not needed.
+    if (outcome != CURLE_OK && outcome != CURLE_NOT_BUILT_IN && outcome != CURLE_UNKNOWN_OPTION)
       throw error{errc::io, std::string{"http: libcurl refused an option: "} + curl_easy_strerror(outcome)};
   }
   template <class Value>
@@ -78,6 +77,10 @@ class easy_handle {
   }
 
  private:
+  /// A libcurl without TLS refuses a list that has https in it, and would then know no limit.
+  void limit_protocols(CURLoption option) {
+    if (set_nothrow(option, "http,https") != CURLE_OK) set(option, "http");
+  }
   void apply(const http_connection& how) {
     if (connection_ && *connection_ == how) return;
     connection_.reset();
