@@ -21,6 +21,7 @@
 #include <felix/error.hpp>
 #include <felix/llm/chat_request.hpp>
 #include <felix/llm/chat_response.hpp>
+#include <felix/llm/collect_within.hpp>
 #include <felix/llm/model.hpp>
 #include <felix/telemetry/timeline.hpp>
 
@@ -137,6 +138,8 @@ class session {
     std::chrono::steady_clock::time_point begin = {}, end = {};
     event ended;
     bool settled = false;
+    bool asked_again = false;
+    bool repeat_wanted = false;  // a retry would have sent it again, but for what that may cost
   };
 
   static bool is_writer(const team_member& member) { return member.role.name == roles::synthesis.name; }
@@ -303,7 +306,30 @@ class session {
   }
 
   /// A coroutine of its own: what a model throws before it returns a task is an answer that failed, too.
-  task<chat_response> send(const running_stage& stage) { co_return co_await llm_.complete(stage.request); }
+  /// Answers are streamed, so that none gets longer than it was paid for.
+  task<chat_response> send(running_stage& stage) {
+    // What may have cost something is not sent again on the way, where nobody has paid for it: see ask_again().
+    chat_request request = stage.request;
+    request.repeat_if([&stage] {
+      stage.repeat_wanted = true;
+      return false;
+    });
+    const answer_allowance paid{.answer_tokens = stage.reservation->max_tokens(), .prompt_bytes = stage.size.bytes};
+    co_return co_await collect_within(llm_.stream(std::move(request)), paid);
+  }
+
+  /// A request that was lost on the way, and may have cost all that was reserved for it, is paid and sent once more, if
+  /// there is enough. In the order of the view, so that it does not depend on the order in which requests are lost.
+  task<void> ask_again(running_stage& stage) {
+    if (!stage.repeat_wanted || stage.asked_again) co_return;
+    auto paid = budget_.try_reserve(request_for(stage, stage.reservation->max_tokens(), reservation_size::whole));
+    if (!paid) co_return;
+    stage.asked_again = true;
+    stage.reservation.reset();  // charges it
+    stage.reservation.emplace(std::move(*paid));
+    result_.timeline.push_back(span_of(stage));
+    co_await ask(stage);
+  }
 
   /// Makes the stages up to `last` part of the view, in order.
   task<void> view_up_to(std::size_t last) {
@@ -318,6 +344,8 @@ class session {
   /// Waits for a stage and makes it part of the view: charged, learned from, published.
   task<void> settle(running_stage& stage) {
     co_await stage.ended;
+    co_await stop_point();
+    co_await ask_again(stage);
     co_await stop_point();
     std::optional<contribution> made = account(stage);
     while (first_open_ < stages_.size() && stages_[first_open_].settled) ++first_open_;
@@ -339,27 +367,33 @@ class session {
     worker& who = workers_[stage.member];
     stage.settled = true;
     std::erase(who.in_flight, stage.index);
-    request_span span{.agent = std::string{who.agent.id().name()},
-                      .role = std::string{who.agent.role().name.name()},
-                      .stage = stage.about.stage,
-                      .priority = stage.request.priority(),
-                      .begin = stage.begin,
-                      .end = stage.end,
-                      .final_text = stage.about.final_text};
+    result_.timeline.push_back(span_of(stage));
     std::optional<contribution> made;
+    token_count charged = 0;
     if (stage.answer) {
       made = account_answer(stage, who);
-      span.usage = made->usage;
+      charged = made->usage.total_tokens;
+      result_.timeline.back().usage = made->usage;
     } else {
-      span.failure = stage.answer.message();
-      account_failure(stage, who);
+      charged = account_failure(stage, who);
     }
     if (!stage.about.final_text) {
-      shares_->add(who.agent.role().name, span.usage.total_tokens - held_by(stage));
-      unproven_ += span.usage.total_tokens - stage.worst;
+      shares_->add(who.agent.role().name, charged - held_by(stage));
+      unproven_ += charged - stage.worst;
     }
-    result_.timeline.push_back(std::move(span));
     return made;
+  }
+
+  [[nodiscard]] request_span span_of(const running_stage& stage) const {
+    const agent& who = workers_[stage.member].agent;
+    return {.agent = std::string{who.id().name()},
+            .role = std::string{who.role().name.name()},
+            .stage = stage.about.stage,
+            .priority = stage.request.priority(),
+            .begin = stage.begin,
+            .end = stage.end,
+            .failure = stage.answer ? std::string{} : stage.answer.message(),
+            .final_text = stage.about.final_text};
   }
 
   contribution account_answer(running_stage& stage, worker& who) {
@@ -379,16 +413,19 @@ class session {
     return made;
   }
 
-  void account_failure(running_stage& stage, worker& who) {
+  /// Gives what it may have cost.
+  token_count account_failure(running_stage& stage, worker& who) {
     const auto [cost, was_cancelled] = failure_of(stage.answer.error());
     if (cost == request_cost::none) stage.reservation->release();
     stage.reservation.reset();  // not released: it charges what may have been spent
-    if (was_cancelled) return;
+    const token_count charged = cost == request_cost::none ? 0 : held_by(stage);
+    if (was_cancelled) return charged;
     ++result_.failed;
     last_failure_ = stage.answer.error();
     if (!stage.about.final_text) who.state = agent_report::state::failed;
     tell(stage.about.final_text ? session_event::kind::final_failed : session_event::kind::stage_failed, stage, 0, 0,
          stage.answer.message());
+    return charged;
   }
 
   struct failure {
@@ -407,13 +444,15 @@ class session {
   }
 
   /// A server that sends no usage is charged by estimate: the planned prompt, and a token for three bytes of the answer.
-  static chat_response with_usage(chat_response answer, const running_stage& stage) {
+  /// One that had to be cut does not keep to what it was told: its prompt is charged at its bound.
+  [[nodiscard]] chat_response with_usage(chat_response answer, const running_stage& stage) const {
     token_usage usage = answer.usage();
     if (!usage.estimated) return answer;
+    const token_count most = stage.request.max_tokens().value_or(0);
+    const bool cut = usage.completion_tokens > most;
     const auto visible = static_cast<token_count>((answer.text().size() + 2) / 3);
-    usage.prompt_tokens = std::max(usage.prompt_tokens, stage.planned_prompt);
-    usage.completion_tokens =
-        std::max(usage.completion_tokens, std::min(visible, stage.request.max_tokens().value_or(visible)));
+    usage.prompt_tokens = std::max(usage.prompt_tokens, cut ? estimator_.at_most(stage.size) : stage.planned_prompt);
+    usage.completion_tokens = std::max(usage.completion_tokens, std::min(visible, most));
     usage.total_tokens = std::max(usage.total_tokens, usage.prompt_tokens + usage.completion_tokens);
     return std::move(answer.usage(usage));
   }

@@ -10,6 +10,7 @@
 
 #include <concepts>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -227,6 +228,14 @@ class chat_request {
   }
   chat_request priority(request_priority level) && { return std::move(priority(level)); }
 
+  // For layers that pay: asked before the request is sent once more although what was sent may have cost something, on
+  // whatever thread that is decided. False: it is not sent again. Not set: it may be.
+  chat_request& repeat_if(std::function<bool()> pays) & {
+    rare().repeat_if = std::move(pays);
+    return *this;
+  }
+  [[nodiscard]] const std::function<bool()>& repeat_if() const noexcept { return known().repeat_if; }
+
   // For layers: which request of a client it is, in logs. Not sent; 0: none.
   chat_request& number(std::uint32_t value) {
     content_.own().number = value;
@@ -276,6 +285,7 @@ class chat_request {
     std::optional<int> logprobs;
     int n = 1;
     std::optional<tool_mode> mode;
+    std::function<bool()> repeat_if;
   };
   rare_fields& rare() { return content_.own().rare.own(); }
   [[nodiscard]] const rare_fields& known() const noexcept { return content_.get().rare.get(); }

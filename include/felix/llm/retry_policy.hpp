@@ -97,7 +97,7 @@ struct retry_progress {
   }
 };
 
-/// Why another attempt is made, or is not.
+/// Why another attempt is made, or is not. The last two are not decide_retry's: they depend on others.
 enum class retry_reason : unsigned char {
   may_pass,          ///< yes: the failure may pass by itself
   stale_connection,  ///< yes, at once: the server had closed an idle connection
@@ -110,7 +110,8 @@ enum class retry_reason : unsigned char {
   hint_too_long,     ///< no: the server asks for a wait over longest_hint
   loading_too_long,  ///< no: the server has been loading its model for too long
   no_time,           ///< no: the request's time would be over
-  no_budget          ///< no: the server's retry_budget is used up; the one reason that decide_retry does not give
+  no_budget,         ///< no: the server's retry_budget is used up
+  not_paid           ///< no: it may have cost something, and whoever pays does not pay twice (chat_request::repeat_if)
 };
 
 [[nodiscard]] constexpr std::string_view to_string(retry_reason reason) noexcept {
@@ -127,6 +128,7 @@ enum class retry_reason : unsigned char {
     case retry_reason::loading_too_long: return "the model has been loading for too long";
     case retry_reason::no_time: return "no time is left";
     case retry_reason::no_budget: return "too many requests to this server were tried again";
+    case retry_reason::not_paid: return "the attempt may have cost tokens, and there are none for another";
   }
   return "unknown";
 }

@@ -187,15 +187,18 @@ class retrying {
   } catch (const error& caught) {
     const failed_attempt attempt = failed_attempt::of(caught);
     so_far.add(attempt);
-    const retry_decision next = decide(attempt, so_far, now);
+    const bool may_cost_twice = caught.cost() != request_cost::none && request.repeat_if();
+    const retry_decision next = decide(attempt, so_far, now, may_cost_twice ? &request.repeat_if() : nullptr);
     if (next && shared_->told) shared_->told(request, caught, next);
     return next;
   }
+  /// `pays`: asked when nothing else is against it; null: there is nothing to pay.
   retry_decision decide(const failed_attempt& failed, const retry_progress& so_far,
-                        std::chrono::steady_clock::time_point now) {
+                        std::chrono::steady_clock::time_point now, const std::function<bool()>* pays) {
     std::scoped_lock lock{shared_->mutex};
     retry_decision next = decide_retry(failed, so_far, shared_->random.uniform(0, 1), shared_->options);
     if (next && next.takes_budget && !budget_->try_take(now)) next = {.retry = false, .why = retry_reason::no_budget};
+    if (next && pays != nullptr && !(*pays)()) next = {.retry = false, .why = retry_reason::not_paid};
     if (!next) {
       ++shared_->usage.given_up;
     } else {

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: MIT
+// llm: the whole answer of a stream that may cost so much and no more.
+#pragma once
+
+#include <felix/async/task.hpp>
+#include <felix/llm/chat_response.hpp>
+#include <felix/llm/chat_stream.hpp>
+#include <felix/llm/detail/answer_meter.hpp>
+#include <felix/usage.hpp>
+
+#include <algorithm>
+#include <concepts>
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <utility>
+
+namespace felix::inline v1 {
+
+/// What a request was paid for.
+struct answer_allowance {
+  token_count answer_tokens = 0;  ///< of all its answers together
+  token_count prompt_bytes = 0;   ///< of what was asked
+};
+
+/// The whole answer of a stream, which is closed as soon as more has come than was paid for: the server then does not
+/// honour max_tokens. Such an answer ends with finish_reason::length.
+/// Its usage is what the server reports, but never less than was seen to come; without a report, with one that hides
+/// something, or cut, it is marked as estimated.
+/// Throws: what the stream throws.
+template <std::same_as<chat_stream> Stream>  // for what http_client.hpp says of coroutines
+[[nodiscard]] task<chat_response> collect_within(Stream stream, answer_allowance paid) {
+  detail::answer_meter meter{paid.answer_tokens};
+  const std::shared_ptr<chat_stream::answer> whole = stream.whole();
+  bool cut = false;
+  {
+    Stream read = std::move(stream);  // closed before its usage is looked at
+    while (!cut) {
+      const std::optional<chat_delta> delta = co_await read.next();  // named: g++ 12 miscompiles the shorter form
+      if (!delta) break;
+      meter.add(*delta);
+      meter.server_says(whole->response().usage());
+      cut = meter.is_over();
+    }
+  }
+  chat_response answer = std::move(whole->response());
+  token_usage usage = answer.usage();
+  if (cut) {
+    usage.estimated = true;
+    usage.completion_tokens = std::max(usage.completion_tokens, meter.seen());
+    for (std::size_t i = 0; i < answer.choices().size(); ++i) answer.choice(i).finish_reason = finish_reason::length;
+  }
+  co_return std::move(answer.usage(meter.believed(usage, paid.prompt_bytes)));
+}
+
+}  // namespace felix::inline v1
