@@ -3,6 +3,7 @@
 #pragma once
 
 #include <felix/agent/random.hpp>
+#include <felix/async/as_result.hpp>
 #include <felix/async/async_generator.hpp>
 #include <felix/async/simulated_loop.hpp>
 #include <felix/async/sleep.hpp>
@@ -55,9 +56,9 @@ class simulated_server {
 
   felix::task<felix::chat_response> complete(felix::chat_request request) {
     work made{*this, request};
-    co_await felix::sleep_for(made.latency());
+    co_await pass(made.latency());
     if (made.fate == fate::refused) made.refuse();
-    co_await felix::sleep_for(made.time_of(made.tokens));
+    co_await pass(made.time_of(made.tokens));
     if (made.fate != fate::answered) made.lose();
     felix::chat_response answer{made.text(made.tokens)};
     made.finish(answer);
@@ -174,7 +175,7 @@ class simulated_server {
     work made{*this, request};
     felix::chat_response& answer = whole->response();
     answer.usage({.estimated = true});
-    co_await felix::sleep_for(made.latency());
+    co_await pass(made.latency());
     if (made.fate == fate::refused) made.refuse();
     const felix::token_count last =
         made.fate == fate::broken_off ? std::max<felix::token_count>(1, made.tokens / 2) : made.tokens;
@@ -183,7 +184,7 @@ class simulated_server {
     const bool gives = made.fate != fate::lost || !manners_.honours_max_tokens;
     for (felix::token_count i = 0; i < last; i += step) {
       const felix::token_count end = std::min(last, i + step);
-      co_await felix::sleep_for(made.time_of(end - i));
+      co_await pass(made.time_of(end - i));
       if (!gives) continue;
       const std::string piece = made.text(end, i);
       answer.text(answer.text() + piece);
@@ -195,6 +196,12 @@ class simulated_server {
       throw felix::stream_interrupted{felix::transport_error{"the connection was reset", 56}, answer};
     if (made.fate == fate::lost) made.lose();
     made.finish(answer);
+  }
+
+  /// A stop does not undo what was made.
+  static felix::task<void> pass(std::chrono::nanoseconds time) {
+    const auto slept = co_await felix::as_result(felix::sleep_for(time));
+    if (!slept) throw felix::cancelled{"waiting for a simulated server", felix::request_cost::unknown};
   }
 
   static constexpr std::size_t attempt_slots = 64;

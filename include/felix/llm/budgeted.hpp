@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: MIT
+// llm: requests that are paid from a budget before they are sent.
+#pragma once
+
+#include <felix/async/async_generator.hpp>
+#include <felix/async/task.hpp>
+#include <felix/budget/estimator.hpp>
+#include <felix/budget/ledger.hpp>
+#include <felix/budget/role_id.hpp>
+#include <felix/error.hpp>
+#include <felix/llm/chat_request.hpp>
+#include <felix/llm/chat_response.hpp>
+#include <felix/llm/chat_stream.hpp>
+#include <felix/llm/collect_within.hpp>
+#include <felix/llm/detail/answer_meter.hpp>
+#include <felix/llm/model.hpp>
+#include <felix/usage.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <utility>
+
+namespace felix::inline v1 {
+
+template <model Inner>
+class budgeted;
+
+/// Whose requests are paid.
+struct charge_options {
+  /// Its allotment holds, stage by stage. Empty: the budget's cap alone does, for whoever asks.
+  agent_id agent = {};
+  role_id role = {};
+};
+
+/// What users write.
+///     felix::strict_budget budget;
+///     auto llm = felix::openai_model{loop} | felix::limit{4} | felix::retry{} | felix::charge{budget};
+///     auto npc = felix::model_ref{llm} | felix::charge{budget, {.agent = "npc_7", .role = "research"}};
+/// Exactly one of a stack charges: a session and its agents do it themselves.
+/// Lifetime: the budget outlives the models.
+class charge {
+ public:
+  explicit charge(ledger& budget, charge_options options = {}) noexcept : budget_{&budget}, options_{options} {}
+
+  template <model Inner>
+  friend budgeted<Inner> operator|(Inner inner, charge layer) {
+    return {std::move(inner), layer};
+  }
+
+ private:
+  template <model Inner>
+  friend class budgeted;
+  ledger* budget_;
+  charge_options options_;
+};
+
+/// A model whose requests are reserved before they are sent, and charged for what they came to. max_tokens is always
+/// sent: what was asked for, or without it what the role gets in a stage, as far as the budget has it. Where `Inner`
+/// streams, an answer that gets longer than that is cut (finish_reason::length), whatever the server makes of max_tokens.
+/// What is not used goes back; what was lost on the way may have been spent, and is charged; before a retry sends such
+/// a request once more it is paid once more, or not sent.
+/// Threads:  as `Inner`.
+/// Stop:     closes the request; what came is charged, and what the server may have made meanwhile.
+/// Throws:   budget_exceeded before anything is sent; else what `Inner` throws.
+template <model Inner>
+class budgeted {
+ public:
+  budgeted(Inner inner, charge by)
+      : inner_{std::move(inner)}, budget_{by.budget_}, options_{by.options_}, shared_{std::make_unique<shared>()} {}
+
+  task<chat_response> complete(chat_request request) {
+    if constexpr (streaming_model<Inner>) {
+      co_return co_await collect(stream(std::move(request)));
+    } else {
+      payment paid{*this, request};
+      try {
+        chat_response answer = co_await inner_.complete(std::move(request));
+        for (std::size_t i = 0; i < answer.choices().size(); ++i) paid.add(as_delta(answer.choices()[i], i), answer);
+        paid.settle(answer);
+        co_return answer;
+      } catch (const error& failure) {
+        paid.failed(failure);
+        throw;
+      }
+    }
+  }
+
+  chat_stream stream(chat_request request)
+    requires streaming_model<Inner>
+  {
+    auto whole = std::make_shared<chat_stream::answer>();
+    return {relay(std::move(request), whole), whole};
+  }
+
+  [[nodiscard]] const ledger& budget() const noexcept { return *budget_; }
+  [[nodiscard]] Inner& inner() noexcept { return inner_; }
+  [[nodiscard]] const Inner& inner() const noexcept { return inner_; }
+
+ private:
+  /// What its requests have in common.
+  struct shared {
+    std::mutex mutex;  // guards what follows
+    prompt_estimator estimator;
+    int stages = 0;
+  };
+
+  /// One request, from its reservation until it is charged.
+  class payment {
+   public:
+    /// Throws budget_exceeded. Changes the request to what was paid for.
+    payment(budgeted& by, chat_request& request)
+        : budget_{*by.budget_}, shared_{*by.shared_}, size_{size_of(request)}, answers_{request.n()} {
+      request_ = by.asked_for(request, size_);
+      reservation_.emplace(budget_.reserve(request_));
+      request_.answer_tokens = reservation_->max_tokens();
+      request_.size = reservation_size::whole;
+      meter_ = detail::answer_meter{reservation_->max_tokens()};
+      request.max_tokens(std::max<token_count>(1, reservation_->max_tokens() / answers_));
+      request.repeat_if([this] { return pay_again(); });
+    }
+    payment(payment&&) = delete;
+    /// Left in the middle: what came, and what may have come meanwhile, at the bound of the prompt.
+    ~payment() {
+      if (reservation_ && meter_.seen() > 0) charge_what_was_seen();
+    }
+
+    void add(const chat_delta& delta, const chat_response& so_far) noexcept {
+      meter_.add(delta);
+      meter_.server_says(so_far.usage());
+    }
+    [[nodiscard]] bool is_used_up() const noexcept { return meter_.is_over(); }
+    void settle(chat_response& answer) {
+      token_usage usage = answer.usage();
+      if (is_used_up()) {  // it was cut
+        usage = charge_what_was_seen();
+        usage.estimated = true;
+        for (std::size_t i = 0; i < answer.choices().size(); ++i)
+          answer.choice(i).finish_reason = finish_reason::length;
+      } else {
+        usage = meter_.believed(usage, size_.bytes);
+        learn_or_estimate(usage);
+        take().settle(usage);
+      }
+      answer.usage(usage);
+    }
+    void failed(const error& failure) {
+      if (!reservation_) return;
+      if (failure.cost() == request_cost::none) {
+        reservation_->release();
+        reservation_.reset();
+      } else if (meter_.seen() > 0) {
+        charge_what_was_seen();
+      }  // else all of it may have been spent
+    }
+
+   private:
+    /// What was sent may have been spent: the next attempt has to be paid beside it.
+    bool pay_again() {
+      auto next = budget_.try_reserve(request_);
+      if (!next) return false;
+      reservation_.reset();  // charges it
+      reservation_.emplace(std::move(*next));
+      return true;
+    }
+    token_usage charge_what_was_seen() {
+      constexpr token_count on_the_way = 32;  // made before the server noticed
+      token_usage usage{.prompt_tokens = request_.prompt_tokens_at_most,
+                        .completion_tokens =
+                            std::min(meter_.seen() + on_the_way, std::max(meter_.seen(), reservation_->max_tokens()))};
+      usage.total_tokens = usage.prompt_tokens + usage.completion_tokens;
+      take().settle(usage);
+      return usage;
+    }
+    void learn_or_estimate(token_usage& usage) {
+      if (!usage.estimated) {
+        std::scoped_lock lock{shared_.mutex};
+        return shared_.estimator.learn(size_, usage.prompt_tokens);
+      }
+      usage.prompt_tokens = std::max(usage.prompt_tokens, request_.prompt_tokens_planned);
+      usage.total_tokens = std::max(usage.total_tokens, usage.prompt_tokens + usage.completion_tokens);
+    }
+    ledger::reservation take() {
+      ledger::reservation taken = std::move(*reservation_);
+      reservation_.reset();
+      return taken;
+    }
+
+    ledger& budget_;
+    shared& shared_;
+    prompt_size size_;
+    int answers_;
+    reservation_request request_;
+    std::optional<ledger::reservation> reservation_;
+    detail::answer_meter meter_{0};
+  };
+
+  [[nodiscard]] static prompt_size size_of(const chat_request& request) {
+    prompt_size size;
+    for (const chat_message& message : request.messages()) {
+      size.add(message.content);
+      for (const tool_call& call : message.tool_calls) size.add_part(call.name).add_part(call.arguments);
+    }
+    for (const function_tool& tool : request.tools())
+      size.add_part(tool.name).add_part(tool.description).add_part(tool.parameters).add_part(tool.parameters);
+    return size;
+  }
+
+  [[nodiscard]] reservation_request asked_for(const chat_request& request, const prompt_size& size) {
+    const token_count answers = request.n();
+    std::scoped_lock lock{shared_->mutex};
+    reservation_request asked{.agent = options_.agent,
+                              .role = options_.role,
+                              .stage = shared_->stages + 1,
+                              .prompt_tokens_at_most = answers * shared_->estimator.at_most(size),
+                              .prompt_tokens_planned = answers * shared_->estimator.planned(size),
+                              .size = reservation_size::what_is_left};
+    if (options_.agent.empty()) {
+      asked.answer_tokens =
+          answers * request.max_tokens().value_or(budget_->allotment_of(options_.role).stage_max_tokens);
+      if (request.max_tokens()) asked.size = reservation_size::whole;
+      return asked;
+    }
+    ++shared_->stages;
+    const token_count stage = budget_->stage_tokens(options_.agent, options_.role, asked.stage);
+    if (stage > 0) asked.answer_tokens = std::min(stage, answers * request.max_tokens().value_or(stage));
+    return asked;  // 0: the ledger says what is missing
+  }
+
+  async_generator<chat_delta> relay(chat_request request, std::shared_ptr<chat_stream::answer> whole) {
+    payment paid{*this, request};
+    std::optional<chat_stream> held{inner_.stream(std::move(request))};  // ends before it is charged
+    const auto inner = held->whole();
+    whole->refer_to(inner);
+    try {
+      for (;;) {
+        auto delta = co_await held->next();
+        if (!delta) break;
+        paid.add(*delta, inner->response());
+        if (paid.is_used_up()) break;
+        co_yield std::move(*delta);
+      }
+    } catch (const error& failure) {
+      paid.failed(failure);
+      throw;
+    }
+    held.reset();
+    paid.settle(inner->response());
+  }
+
+  Inner inner_;
+  ledger* budget_;
+  charge_options options_;
+  std::unique_ptr<shared> shared_;  // on the heap: requests refer to it while the stack is moved in
+};
+
+}  // namespace felix::inline v1
