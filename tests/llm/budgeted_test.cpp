@@ -24,9 +24,9 @@ using felix::chat_request;
 using felix::finish_reason;
 using felix::model_ref;
 using felix::strict_budget;
-using support::server_manners;
-using support::simulated_server;
-using report = support::server_manners::report;
+using felix::test::server_manners;
+using felix::test::simulated_server;
+using report = felix::test::server_manners::report;
 
 namespace {
 

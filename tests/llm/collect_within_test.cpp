@@ -12,8 +12,8 @@
 using namespace std::chrono_literals;
 using felix::chat_request;
 using felix::finish_reason;
-using support::server_manners;
-using support::simulated_server;
+using felix::test::server_manners;
+using felix::test::simulated_server;
 
 namespace {
 

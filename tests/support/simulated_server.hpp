@@ -26,7 +26,7 @@
 #include <string>
 #include <utility>
 
-namespace support {
+namespace felix::test {
 
 /// What a server is like. Probabilities are of each request.
 struct server_manners {
@@ -72,6 +72,8 @@ class simulated_server {
 
   /// Its own count, whatever it reports: the judge.
   [[nodiscard]] const felix::token_usage& spent() const noexcept { return spent_; }
+  /// Of that, what its reports have left out.
+  [[nodiscard]] felix::token_count hidden() const noexcept { return hidden_; }
   [[nodiscard]] int requests() const noexcept { return requests_; }
   [[nodiscard]] int answered() const noexcept { return answered_; }
   [[nodiscard]] int in_flight() const noexcept { return in_flight_; }
@@ -145,6 +147,8 @@ class simulated_server {
       ++server_.answered_;
       answer.finish_reason(cut_by_server ? felix::finish_reason::length : felix::finish_reason::stop);
       answer.usage(reported(tokens));
+      if (server_.manners_.reports == server_manners::report::too_little)
+        server_.hidden_ += prompt + tokens - answer.usage().total_tokens;
     }
     [[nodiscard]] felix::token_usage reported(felix::token_count made) const {
       const auto as = [&](double factor) {
@@ -209,10 +213,11 @@ class simulated_server {
   const server_manners manners_;
   const std::uint64_t seed_;
   felix::token_usage spent_;
+  felix::token_count hidden_ = 0;
   std::array<std::uint64_t, attempt_slots> attempts_{};
   int requests_ = 0, answered_ = 0, in_flight_ = 0;
 };
 
 static_assert(felix::streaming_model<simulated_server>);
 
-}  // namespace support
+}  // namespace felix::test
