@@ -36,10 +36,14 @@
 #include <felix/async/task.hpp>
 #include <felix/async/thread_pool.hpp>
 #include <felix/async/timeout.hpp>
+#include <felix/async/waiting_line.hpp>
 #include <felix/async/when_all.hpp>
 #include <felix/async/when_any.hpp>
 #include <felix/async/work_item.hpp>
 #include <felix/budget/allotment.hpp>
+#include <felix/budget/budget_exceeded.hpp>
+#include <felix/budget/budget_scope.hpp>
+#include <felix/budget/budget_status.hpp>
 #include <felix/budget/estimator.hpp>
 #include <felix/budget/ledger.hpp>
 #include <felix/budget/role_id.hpp>

@@ -890,14 +890,12 @@ int watch(const plain_ledger& budget, const std::atomic<bool>& done, int& looks)
     broken += status.settled < settled_before;
     settled_before = status.settled;
     token_count settled = 0;
-    token_count reserved = 0;
     for (const auto& [id, share] : status.agents) {
       settled += share.settled;
-      reserved += share.reserved;
       broken += share.answer_tokens > share.base_tokens;
+      broken += share.reserved < 0;
     }
     broken += settled != status.settled;
-    broken += reserved != status.reserved;
     ++looks;
   } while (!done);
   return broken;

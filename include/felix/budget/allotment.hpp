@@ -9,6 +9,8 @@
 
 namespace felix::inline v1 {
 
+class budget_scope;
+
 /// Answer tokens of one agent of a role: what max_tokens can enforce. Prompts count against the session's cap only.
 struct allotment {
   token_count base_tokens = 0;       ///< in all its stages; a session's final text comes on top, from the session's cap
@@ -19,6 +21,7 @@ struct allotment {
 struct budget_options {
   token_count session_cap_tokens = 10'000;  ///< prompts and answers of all requests, as the server counts them
   token_count min_stage_tokens = 1;         ///< a stage that would get fewer answer tokens is not called
+  budget_scope* within = nullptr;           ///< what is reserved counts there too; null: in the session alone
 };
 
 /// What a role gets. Pure and noexcept, because the ledger asks in the middle of a reservation. A policy may carry

@@ -2,40 +2,26 @@
 // budget: who has spent, and who may still spend; settled and reserved tokens never exceed the cap together.
 #pragma once
 
+#include <felix/async/waiting_line.hpp>
 #include <felix/budget/allotment.hpp>
+#include <felix/budget/budget_exceeded.hpp>
+#include <felix/budget/budget_scope.hpp>
+#include <felix/budget/budget_status.hpp>
+#include <felix/budget/detail/account_table.hpp>
+#include <felix/budget/detail/held_sum.hpp>
 #include <felix/budget/role_id.hpp>
 #include <felix/error.hpp>
 #include <felix/usage.hpp>
 
 #include <algorithm>
+#include <atomic>
 #include <cassert>
-#include <limits>
-#include <map>
-#include <mutex>
+#include <cstdint>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <utility>
-#include <vector>
 
 namespace felix::inline v1 {
-
-/// The tokens that were asked for are not left.
-class budget_exceeded : public error {
- public:
-  budget_exceeded(std::string_view who, token_count asked, token_count left, token_count cap)
-      : error{errc::budget_exceeded, "budget: " + std::string{who} + " asked for " + std::to_string(asked) +
-                                         " tokens, " + std::to_string(left) + " of " + std::to_string(cap) +
-                                         " are left; ask for less, use a smaller team, or raise session_cap_tokens"},
-        asked_{asked},
-        left_{left} {}
-
-  [[nodiscard]] token_count asked() const noexcept { return asked_; }
-  [[nodiscard]] token_count left() const noexcept { return left_; }
-
- private:
-  token_count asked_, left_;
-};
 
 /// Whether a reservation that does not fit as a whole may be granted in part.
 enum class reservation_size : unsigned char { whole, what_is_left };
@@ -49,51 +35,45 @@ struct reservation_request {
   token_count prompt_tokens_planned = -1;  ///< what it will probably be; below 0: the bound
   token_count answer_tokens = 0;           ///< 0: what the policies give; else this many, for a final text
   reservation_size size = reservation_size::whole;
-};
-
-/// What an agent or a role has used, in one snapshot.
-struct budget_share {
-  token_count base_tokens = 0;    ///< answer tokens allotted in all (an agent's; a role's: of its agents)
-  token_count answer_tokens = 0;  ///< of these, settled
-  token_count settled = 0;        ///< prompts and answers
-  token_count reserved = 0;       ///< by requests in flight
-  int stages = 0;                 ///< requests that were charged
-};
-
-struct budget_status {
-  token_count cap = 0;
-  token_count settled = 0;         ///< prompts and answers, as servers reported them
-  token_count reserved = 0;        ///< by requests in flight, and set aside
-  token_count answer_overrun = 0;  ///< what servers answered beyond max_tokens
-  token_count prompt_overrun = 0;  ///< what prompts cost beyond their reservation
-  std::map<role_id, budget_share> roles = {};
-  std::map<agent_id, budget_share> agents = {};
-
-  /// What can still be granted.
-  [[nodiscard]] token_count left() const noexcept { return std::max<token_count>(0, cap - settled - reserved); }
+  std::int64_t nano_cost_at_most = 0;  ///< of the whole request, for scopes with a cap in money; below 0 reads as 0
 };
 
 /// Counts what a session spends. Its policies come from token_budget, which derives from it.
-/// Invariant, at every instant: settled + reserved <= cap + overrun, and nothing is granted while
-/// settled + reserved + asked > cap.
+/// Invariant: settled + reserved <= cap + overrun, at every instant and for every thread that looks, and nothing is
+///            granted while settled + reserved + asked > cap. The same in every scope around it (options().within). An
+///            agent's answers, settled and reserved, are at most its allotment and what servers answered beyond
+///            max_tokens, unless it writes a final text.
 ///
 /// Two sums are kept. The planned one takes a prompt at its probable size; the worst case takes it at its bound. A
 /// budget with a hard cap keeps both under the cap, another one the planned one.
-/// Threads:  every member, from any thread. One lock a call, O(log agents).
-/// Lifetime: outlives its reservations.
+///
+/// An agent keeps the role that it was first seen with: a request that names another one is measured and counted by the
+/// first. Asking again in any name never refills an agent, nor changes the limits of another.
+/// Threads:  every member, from any thread; a set_aside and a reservation, one thread at a time. Lock-free as long as
+///           nobody waits, as budget_scope is; memory is allocated when an agent is first seen, and when it has more
+///           requests in flight in one stage than ever before.
+/// Waiting:  as for budget_scope, in one line with all of its scopes. Who asks for more than the agent's allotment has
+///           left waits for other requests of this agent, and keeps nothing from other agents.
+/// Lifetime: outlives its reservations, its waiters, and every call under way; the scope around it outlives it.
+/// Cost:     five exchanges for a request (two more under a hard cap), and a look-up among the agents.
 class ledger {
  public:
   class reservation;
   class set_aside;
+  class waiter;
 
   ledger(ledger&&) = delete;
 
-  /// Throws budget_exceeded: the agent's allotment is used up, or the session's cap leaves no room.
+  /// Throws budget_exceeded: the agent's allotment is used up, or the session's cap or a scope leaves no room.
   [[nodiscard]] inline reservation reserve(const reservation_request& request);
   /// The same; empty instead of an exception.
   [[nodiscard]] inline std::optional<reservation> try_reserve(const reservation_request& request);
-  /// The same, out of what was set aside first: what is not taken of it stays set aside.
+  /// The same, out of what was set aside first: what is not taken of it stays set aside. What is taken of it belongs to
+  /// somebody at every instant: nobody else can be granted it in between.
   [[nodiscard]] inline std::optional<reservation> try_reserve(const reservation_request& request, set_aside& from);
+  /// Waits until it is granted: `auto slice = co_await budget.reserve(felix::when_free{request, priority})`.
+  [[nodiscard("nothing is reserved until it is awaited")]] inline waiter reserve(
+      when_free<reservation_request> asked) noexcept;
 
   /// Keeps tokens for later: nobody else is granted them. Throws budget_exceeded when they are not there.
   [[nodiscard]] inline set_aside keep_aside(token_count planned, token_count worst_case);
@@ -101,17 +81,17 @@ class ledger {
   /// The answer tokens that a stage would get by the policies: the role's stage maximum, tapered and truncated, and
   /// never more than the agent has left. 0: it may not be called.
   [[nodiscard]] token_count stage_tokens(const agent_id& agent, const role_id& role, int stage) const {
-    std::scoped_lock lock{mutex_};
-    return stage_tokens_locked(agent, role, stage);
+    const token_count tokens = answer_limit(accounts_.find(agent), role, stage).left();
+    return tokens >= options_.min_stage_tokens ? tokens : 0;
   }
   [[nodiscard]] virtual allotment allotment_of(const role_id& role) const noexcept = 0;
 
-  [[nodiscard]] budget_status system_status() const {
-    std::scoped_lock lock{mutex_};
-    budget_status status = status_;
-    status.reserved = kept({planned_, worst_});
-    return status;
-  }
+  /// cap, settled, reserved and overruns are one consistent look: they satisfy the invariant, settled is the sum of what
+  /// the shares in it say, and settled + reserved is what was held at one instant within the call. Each number of a share
+  /// was true at some instant within the call; together they are exact when no call is under way.
+  [[nodiscard]] inline budget_status system_status() const;
+  /// As in system_status(). All zeros: nothing was granted to it.
+  [[nodiscard]] inline budget_share agent_status(const agent_id& agent) const;
   [[nodiscard]] const budget_options& options() const noexcept { return options_; }
   /// Whether the worst case, too, is kept under the cap.
   [[nodiscard]] bool is_hard() const noexcept { return keeps_worst_case_; }
@@ -119,16 +99,21 @@ class ledger {
  protected:
   enum class worst_case_sum : unsigned char { kept, not_kept };
   ledger(budget_options options, worst_case_sum keeps)
-      : options_{options}, keeps_worst_case_{keeps == worst_case_sum::kept} {
+      : options_{options},
+        keeps_worst_case_{keeps == worst_case_sum::kept},
+        cap_{std::min(options.session_cap_tokens, 2 * detail::most_tokens)},
+        line_{options.within != nullptr ? options.within->line() : own_line_} {
     if (options.session_cap_tokens < 1)
       throw error{errc::invalid_option, "budget: session_cap_tokens is " + std::to_string(options.session_cap_tokens) +
                                             "; it has to be at least 1"};
     if (options.min_stage_tokens < 1)
       throw error{errc::invalid_option, "budget: min_stage_tokens is " + std::to_string(options.min_stage_tokens) +
                                             "; it has to be at least 1: 0 tokens mean no call, never no limit"};
-    status_.cap = options.session_cap_tokens;
   }
-  ~ledger() { assert(open_ == 0 && "felix::token_budget: destroyed while a reservation is open"); }
+  ~ledger() {
+    assert(asides_.load() == 0 && !has_open_request() && "felix::token_budget: destroyed while a reservation is open");
+    // What was settled stays settled in the scopes around it.
+  }
 
   [[nodiscard]] virtual double taper_at(int stage) const noexcept = 0;
 
@@ -137,105 +122,111 @@ class ledger {
     token_count planned = 0;
     token_count worst = 0;
   };
+  /// A request that was granted, and what is held for it.
+  struct open_request {
+    detail::account& agent;
+    detail::tally& tally;
+    cost held;
+    token_count answer;
+    std::int64_t nano_cost;
+  };
+  struct refusal {
+    token_count asked = 0, left = 0, of = 0;
+    budget_scope::refusal scope = {};
+  };
 
-  [[nodiscard]] token_count stage_tokens_locked(const agent_id& agent, const role_id& role, int stage) const {
-    const token_count tokens = stage_tokens_left(agent, role, stage);
-    return tokens >= options_.min_stage_tokens ? tokens : 0;
+  /// What the policies give to a stage of an agent: at most `stage`, and not more than is left of `base`.
+  struct limit {
+    token_count base = 0, stage = 0, held = 0;
+    [[nodiscard]] token_count left() const noexcept { return std::max<token_count>(0, std::min(stage, base - held)); }
+  };
+  [[nodiscard]] limit answer_limit(const detail::account* agent, const role_id& role, int stage) const noexcept {
+    const allotment given = allotment_of(agent != nullptr ? agent->role() : role);
+    return {.base = given.base_tokens,
+            .stage = static_cast<token_count>(static_cast<double>(given.stage_max_tokens) * taper_at(stage)),
+            .held = agent != nullptr ? agent->answers.held() : 0};
   }
-  /// The same, however few they are.
-  [[nodiscard]] token_count stage_tokens_left(const agent_id& agent, const role_id& role, int stage) const {
-    const allotment given = allotment_of(role);
-    const auto account = accounts_.find(agent);
-    const token_count left = given.base_tokens - (account != accounts_.end() ? account->second : 0);
-    const auto tapered = static_cast<token_count>(static_cast<double>(given.stage_max_tokens) * taper_at(stage));
-    return std::max<token_count>(0, std::min(tapered, left));
-  }
-
-  /// How many tokens more may be granted, by the sum that leaves less.
-  [[nodiscard]] cost room() const noexcept {
-    return {status_.cap - status_.settled - planned_, status_.cap - status_.settled - worst_};
-  }
-  // No count is above this, whatever a server reports or a caller asks for: sums of a few do not overflow.
-  static constexpr token_count highest = std::numeric_limits<token_count>::max() / 4;
-  [[nodiscard]] static token_count bounded(token_count tokens) noexcept {
-    return std::clamp<token_count>(tokens, 0, highest);
-  }
-  [[nodiscard]] static token_count sum(token_count a, token_count b) noexcept { return std::min(highest, a + b); }
 
   [[nodiscard]] static token_count prompt_bound(const reservation_request& request) noexcept {
-    return bounded(request.prompt_tokens_at_most);
+    return detail::bounded(request.prompt_tokens_at_most);
   }
   [[nodiscard]] static token_count planned_prompt(const reservation_request& request) noexcept {
     return request.prompt_tokens_planned < 0 ? prompt_bound(request)
                                              : std::min(request.prompt_tokens_planned, prompt_bound(request));
   }
-
-  /// What would be granted now, and what is missing if nothing is.
-  struct grant {
-    token_count answer = 0;  // 0: refused
-    token_count asked = 0;
-    token_count left = 0;
-    token_count of = 0;
-  };
-  [[nodiscard]] grant decide(const reservation_request& request) const {
-    const bool by_policy = request.answer_tokens == 0;
-    const token_count wanted = by_policy ? stage_tokens_locked(request.agent, request.role, request.stage)
-                                         : std::min(highest, request.answer_tokens);
-    if (wanted <= 0)
-      return {.asked = by_policy ? options_.min_stage_tokens : request.answer_tokens,
-              .left = stage_tokens_left(request.agent, request.role, request.stage),
-              .of = allotment_of(request.role).base_tokens};
-    const cost free = room();
-    token_count fits = free.planned - planned_prompt(request);
-    if (keeps_worst_case_) fits = std::min(fits, free.worst - prompt_bound(request));
-    const token_count least = request.size == reservation_size::whole ? wanted : options_.min_stage_tokens;
-    if (fits < std::min(least, wanted)) {
-      const token_count prompt = keeps_worst_case_ ? prompt_bound(request) : planned_prompt(request);
-      return {.asked = prompt + wanted,
-              .left = std::max<token_count>(0, keeps_worst_case_ ? std::min(free.planned, free.worst) : free.planned),
-              .of = status_.cap};
-    }
-    return {.answer = std::min(wanted, fits)};
-  }
-
-  inline reservation open(const reservation_request& request, token_count answer);
-  inline void close(const reservation_request& request, token_count answer, const token_usage& used);
-  void hold(cost held, token_count sign) noexcept {
-    planned_ += sign * held.planned;
-    worst_ += sign * held.worst;
-  }
-  [[nodiscard]] static cost cost_of(const reservation_request& request, token_count answer) noexcept {
-    return {planned_prompt(request) + answer, prompt_bound(request) + answer};
+  [[nodiscard]] token_count kept_prompt(const reservation_request& request) const noexcept {
+    return keeps_worst_case_ ? prompt_bound(request) : planned_prompt(request);
   }
   /// Of the two sums, the one that the cap is kept for: the worst case of a hard budget, else the planned one.
   [[nodiscard]] token_count kept(cost held) const noexcept { return keeps_worst_case_ ? held.worst : held.planned; }
+  [[nodiscard]] token_count kept_sum() const noexcept { return keeps_worst_case_ ? worst_.held() : planned_.held(); }
+  /// What may still be granted, by the sum that leaves less.
+  [[nodiscard]] token_count left() const noexcept {
+    token_count held = planned_.held();
+    if (keeps_worst_case_) held = std::max(held, worst_.held());
+    return std::max<token_count>(0, options_.session_cap_tokens - held);
+  }
+  /// Of all agents; what is held was held before, so looked at first it is never more than what is held.
+  [[nodiscard]] token_count settled() const noexcept {
+    token_count sum = 0;
+    accounts_.for_each([&](const detail::account& agent) {
+      agent.for_each_tally([&](const detail::tally& each) { sum = detail::bounded_sum(sum, each.settled()); });
+    });
+    return sum;
+  }
+  [[nodiscard]] bool has_open_request() const noexcept {
+    bool open = false;
+    accounts_.for_each([&](const detail::account& agent) {
+      agent.for_each_tally([&](const detail::tally& each) { open = open || each.is_claimed(); });
+    });
+    return open;
+  }
+
+  /// The answer that is granted, or 0. `why` may be null. In a pass of the line, `pass` is not 0.
+  inline std::optional<open_request> open(const reservation_request& request, set_aside* from, std::uint64_t pass,
+                                          refusal* why);
+  /// Holds prompt and answer in the session and its scopes, or nowhere. Gives the answer that was granted.
+  inline token_count hold(const reservation_request& request, token_count wanted, set_aside* from, std::uint64_t pass,
+                          budget_scope::refusal& refused_by) noexcept;
+  inline void close(const open_request& request, const token_usage& used, std::int64_t nano_cost) noexcept;
+  [[nodiscard]] inline bool is_closed_in(std::uint64_t pass, const detail::account& agent,
+                                         bool by_policy) const noexcept;
+  inline void throw_if_hopeless(const reservation_request& request, std::uint64_t pass);
+  [[nodiscard]] inline budget_exceeded exceeded(const refusal& why, const reservation_request& request) const;
 
   const budget_options options_;
   const bool keeps_worst_case_;
-  mutable std::mutex mutex_;                  // guards what follows
-  budget_status status_;                      // settled and overruns, in all and by role and agent
-  token_count planned_ = 0;                   // reserved, prompts as planned
-  token_count worst_ = 0;                     // reserved, prompts at their bounds
-  std::map<agent_id, token_count> accounts_;  // answer tokens settled and reserved, by agent
-  int open_ = 0;                              // reservations and set-asides that live
+  const token_count cap_;  // within range of what can be added to it
+  waiting_line own_line_;  // without a scope around it
+  waiting_line& line_;
+  std::uint64_t closed_in_ = 0;   // the pass in which a waiter was refused by the session's cap; guarded by the line
+  std::uint64_t settled_in_ = 0;  // the pass in which settled_then_ was summed up; guarded by the line
+  token_count settled_then_ = 0;
+  detail::account_table accounts_;
+  alignas(64) detail::held_sum<> planned_;  // settled and reserved, prompts as planned
+  detail::held_sum<> worst_;                // the same, prompts at their bounds; only under a hard cap
+  std::atomic<token_count> answer_overrun_{0}, prompt_overrun_{0};
+  std::atomic<int> asides_{0};  // that live
 };
 
 /// The right to send one request. settle() it with what the server reported; a reservation that is destroyed unsettled
 /// charges all it holds, because all of it may have been spent.
 class [[nodiscard("a reservation that is dropped charges all it holds")]] ledger::reservation {
  public:
-  reservation(reservation&& other) noexcept
-      : ledger_{std::exchange(other.ledger_, nullptr)}, request_{other.request_}, answer_{other.answer_} {}
+  reservation(reservation&& other) noexcept : ledger_{std::exchange(other.ledger_, nullptr)}, held_{other.held_} {}
   reservation& operator=(reservation&&) = delete;
   ~reservation() {
-    if (ledger_ != nullptr) ledger_->close(request_, answer_, all_it_holds(*ledger_));
+    if (ledger_ != nullptr) ledger_->close(held_, all_it_holds(*ledger_), held_.nano_cost);
   }
 
   /// What to send as max_tokens: at least 1.
-  [[nodiscard]] token_count max_tokens() const noexcept { return answer_; }
+  [[nodiscard]] token_count max_tokens() const noexcept { return held_.answer; }
 
   /// Charges what was used and returns the rest. Once. A usage that was estimated is charged in full under a hard cap.
-  void settle(const token_usage& used) {
+  /// In money it charges all that was reserved.
+  void settle(const token_usage& used) { settle(used, held_.nano_cost); }
+  /// The same, and in money what it has cost.
+  void settle(const token_usage& used, std::int64_t nano_cost) {
     assert(ledger_ != nullptr && "felix::reservation: settled twice, or moved from");
     ledger* const from = std::exchange(ledger_, nullptr);
     token_usage charged = used;
@@ -243,28 +234,28 @@ class [[nodiscard("a reservation that is dropped charges all it holds")]] ledger
       charged = all_it_holds(*from);
       charged.completion_tokens = std::max(charged.completion_tokens, used.completion_tokens);
       charged.total_tokens = std::max(charged.total_tokens, used.total_tokens);
+      nano_cost = std::max(nano_cost, held_.nano_cost);
     }
-    from->close(request_, answer_, charged);
+    from->close(held_, charged, nano_cost);
   }
   /// Nothing was sent, or the server refused it before it did anything: nothing is charged.
   void release() {
     assert(ledger_ != nullptr && "felix::reservation: settled twice, or moved from");
-    std::exchange(ledger_, nullptr)->close(request_, answer_, {});
+    std::exchange(ledger_, nullptr)->close(held_, {}, 0);
   }
 
  private:
   friend class ledger;
-  reservation(ledger& from, const reservation_request& request, token_count answer) noexcept
-      : ledger_{&from}, request_{request}, answer_{answer} {}
+  reservation(ledger& from, const open_request& held) noexcept : ledger_{&from}, held_{held} {}
   /// A guess of ours never charges more than was reserved: an overrun is what a server reported.
   [[nodiscard]] token_usage all_it_holds(const ledger& from) const noexcept {
-    const token_count prompt = from.keeps_worst_case_ ? prompt_bound(request_) : planned_prompt(request_);
-    return {.prompt_tokens = prompt, .completion_tokens = answer_, .total_tokens = prompt + answer_, .estimated = true};
+    const token_count all = from.kept(held_.held);
+    return {
+        .prompt_tokens = all - held_.answer, .completion_tokens = held_.answer, .total_tokens = all, .estimated = true};
   }
 
   ledger* ledger_;  // null: settled or moved from
-  reservation_request request_;
-  token_count answer_;
+  open_request held_;
 };
 
 /// Tokens kept for later. Its destructor gives them back.
@@ -275,123 +266,301 @@ class [[nodiscard("what was set aside is given back at once")]] ledger::set_asid
   ~set_aside() { release(); }
 
   /// Changes how much is kept. False, and nothing changes: more was asked than is left.
-  [[nodiscard]] bool resize(token_count planned, token_count worst_case) {
-    assert(ledger_ != nullptr && "felix::set_aside: resized after it was released or moved from");
-    planned = bounded(planned);
-    worst_case = bounded(worst_case);
-    std::scoped_lock lock{ledger_->mutex_};
-    const cost free = ledger_->room();
-    if (planned > held_.planned && planned - held_.planned > free.planned) return false;
-    if (ledger_->keeps_worst_case_ && worst_case > held_.worst && worst_case - held_.worst > free.worst) return false;
-    ledger_->hold(held_, -1);
-    held_ = {planned, worst_case};
-    ledger_->hold(held_, 1);
-    return true;
-  }
+  [[nodiscard]] inline bool resize(token_count planned, token_count worst_case);
   /// What it takes of the sum that the cap is kept for: the worst case of a hard budget, else the planned one.
   [[nodiscard]] token_count tokens() const noexcept { return ledger_ != nullptr ? ledger_->kept(held_) : 0; }
-  void release() noexcept {
-    if (ledger_ == nullptr) return;
-    std::scoped_lock lock{ledger_->mutex_};
-    ledger_->hold(held_, -1);
-    --std::exchange(ledger_, nullptr)->open_;
-  }
+  inline void release() noexcept;
 
  private:
   friend class ledger;
-  set_aside(ledger& from, cost held) noexcept : ledger_{&from}, held_{held} {}
+  explicit set_aside(ledger& from) noexcept : ledger_{&from} { from.asides_.fetch_add(1, std::memory_order_relaxed); }
+  /// Takes as much more as this is, in each sum; or nothing. `scope` is then the one that has refused it, if one did.
+  [[nodiscard]] inline bool grow(cost more, budget_scope::refusal& scope) noexcept;
+  inline void shrink(cost less) noexcept;
+
   ledger* ledger_;  // null: moved from or released
   cost held_;
 };
 
-inline ledger::reservation ledger::open(const reservation_request& request, token_count answer) {
-  // The accounts first: they may allocate, and nothing is held yet.
-  token_count& account = accounts_[request.agent];
-  budget_share& agent = status_.agents[request.agent];
-  budget_share& role = status_.roles[request.role];
-  account += answer;
-  if (agent.base_tokens == 0) {
-    agent.base_tokens = allotment_of(request.role).base_tokens;
-    role.base_tokens += agent.base_tokens;
+class ledger::waiter final : public waiting_line::wait {
+ public:
+  reservation await_resume() {
+    finish("waiting for a budget");
+    return std::move(*got_);
   }
-  const cost held = cost_of(request, answer);
-  agent.reserved += kept(held);
-  role.reserved += kept(held);
-  hold(held, 1);
-  ++open_;
-  return {*this, request, answer};
+
+ private:
+  friend class ledger;
+  waiter(ledger& from, const when_free<reservation_request>& asked) noexcept
+      : wait{from.line_, asked.priority()}, ledger_{from}, asked_{asked.what()} {}
+
+  bool attempt(std::uint64_t pass) override {
+    if (const auto opened = ledger_.open(asked_, nullptr, pass, nullptr)) {
+      got_.emplace(reservation{ledger_, *opened});
+      return true;
+    }
+    if (pass != 0) ledger_.throw_if_hopeless(asked_, pass);
+    return false;
+  }
+
+  ledger& ledger_;
+  const reservation_request asked_;
+  std::optional<reservation> got_;
+};
+
+inline bool ledger::is_closed_in(std::uint64_t pass, const detail::account& agent, bool by_policy) const noexcept {
+  return closed_in_ == pass || (by_policy && agent.closed_in == pass) ||
+         (options_.within != nullptr && options_.within->is_closed_in(pass));
 }
 
-inline void ledger::close(const reservation_request& request, token_count answer, const token_usage& used) {
-  std::scoped_lock lock{mutex_};
-  const cost held = cost_of(request, answer);
-  hold(held, -1);
-  --open_;
-  const token_count charged = bounded(used.total_tokens);
-  const token_count answered = bounded(used.completion_tokens);
-  token_count& account = accounts_[request.agent];
-  account = sum(account - answer, answered);
-  status_.settled = sum(status_.settled, charged);
-  for (budget_share* share : {&status_.agents[request.agent], &status_.roles[request.role]}) {
-    share->reserved -= kept(held);
-    share->settled = sum(share->settled, charged);
-    share->answer_tokens = sum(share->answer_tokens, answered);
-    share->stages += charged > 0 ? 1 : 0;
+inline std::optional<ledger::open_request> ledger::open(const reservation_request& request, set_aside* from,
+                                                        std::uint64_t pass, refusal* why) {
+  // What may allocate comes first, while nothing is held.
+  detail::account& agent = accounts_.find_or_add(request.agent, request.role);
+  const bool by_policy = request.answer_tokens == 0;
+  if (pass != 0 && is_closed_in(pass, agent, by_policy)) return std::nullopt;
+  detail::tally& tally = agent.claim(request.stage);
+
+  token_count wanted = detail::bounded(request.answer_tokens);
+  limit of;
+  if (by_policy) {
+    of = answer_limit(&agent, request.role, request.stage);
+    if (of.stage >= options_.min_stage_tokens)
+      wanted = agent.answers.take(detail::bounded(of.base), {.wanted = of.stage, .least = options_.min_stage_tokens})
+                   .granted;
+  } else {
+    agent.answers.hold(wanted);
   }
-  const token_count over = charged - kept(held);
-  if (over > 0) {
-    const token_count in_answer = std::clamp<token_count>(answered - answer, 0, over);
-    status_.answer_overrun = sum(status_.answer_overrun, in_answer);
-    status_.prompt_overrun = sum(status_.prompt_overrun, over - in_answer);
+  if (wanted <= 0) {
+    if (pass != 0) agent.closed_in = pass;
+    if (!by_policy) of = answer_limit(&agent, request.role, request.stage);
+    if (why != nullptr) *why = {by_policy ? options_.min_stage_tokens : request.answer_tokens, of.left(), of.base, {}};
+    tally.unclaim();
+    return std::nullopt;
   }
+
+  budget_scope::refusal refused_by;
+  const token_count answer = hold(request, wanted, from, pass, refused_by);
+  agent.answers.let_go(wanted - answer);
+  if (answer == 0) {
+    if (why != nullptr) *why = {kept_prompt(request) + wanted, left(), options_.session_cap_tokens, refused_by};
+    tally.unclaim();
+    return std::nullopt;
+  }
+  const cost held{planned_prompt(request) + answer, prompt_bound(request) + answer};
+  tally.open(kept(held), answer);
+  return open_request{agent, tally, held, answer, detail::bounded(request.nano_cost_at_most)};
+}
+
+inline token_count ledger::hold(const reservation_request& request, token_count wanted, set_aside* from,
+                                std::uint64_t pass, budget_scope::refusal& refused_by) noexcept {
+  using sum = detail::held_sum<>;
+  const token_count least =
+      request.size == reservation_size::whole ? wanted : std::min(options_.min_stage_tokens, wanted);
+  const cost aside = from != nullptr ? from->held_ : cost{};
+
+  const detail::sum_request planned{planned_prompt(request), wanted, least, aside.planned};
+  auto as_planned = planned_.take(cap_, planned, sum::cover::trimmed);
+  if (!as_planned) {
+    if (pass != 0) closed_in_ = pass;
+    return 0;
+  }
+  const detail::sum_request worst{prompt_bound(request), as_planned.granted, least, aside.worst};
+  detail::sum_grant at_worst{.granted = as_planned.granted};
+  if (keeps_worst_case_) {
+    at_worst = worst_.take(cap_, worst, sum::cover::trimmed);
+    if (!at_worst) {
+      planned_.undo(planned, as_planned);
+      if (pass != 0) closed_in_ = pass;
+      return 0;
+    }
+    planned_.shrink(planned, as_planned, at_worst.granted);
+  }
+  if (budget_scope* const within = options_.within; within != nullptr) {
+    detail::sum_request around{kept_prompt(request), at_worst.granted, least, kept(aside)};
+    refused_by = within->hold(around, detail::bounded(request.nano_cost_at_most));
+    if (refused_by.by != nullptr) {
+      if (keeps_worst_case_) worst_.undo(worst, at_worst);
+      planned_.undo(planned, as_planned);
+      if (pass != 0) refused_by.by->closed_in_ = pass;
+      return 0;
+    }
+    planned_.shrink(planned, as_planned, around.wanted);
+    if (keeps_worst_case_) worst_.shrink(worst, at_worst, around.wanted);
+    within->let_go(kept({as_planned.trimmed, at_worst.trimmed}),
+                   0);  // there, too, what is set aside is what is left of it
+  }
+  if (from != nullptr)
+    from->held_ = {as_planned.left_of_cover(planned), keeps_worst_case_ ? at_worst.left_of_cover(worst) : 0};
+  return as_planned.granted;
+}
+
+// The order of the sums is that of held_sum.hpp: overruns before what is held, that before what is settled.
+inline void ledger::close(const open_request& request, const token_usage& used, std::int64_t nano_cost) noexcept {
+  const token_count charged = detail::bounded(used.total_tokens);
+  const token_count answered = detail::bounded(used.completion_tokens);
+  if (const token_count over = charged - kept(request.held); over > 0) {
+    const token_count in_answer = std::clamp<token_count>(answered - request.answer, 0, over);
+    request.tally.add_overrun({in_answer, over - in_answer});
+    detail::add_bounded(answer_overrun_, in_answer, std::memory_order_release);
+    detail::add_bounded(prompt_overrun_, over - in_answer, std::memory_order_release);
+  }
+  planned_.change(request.held.planned, charged);
+  if (keeps_worst_case_) worst_.change(request.held.worst, charged);
+  if (options_.within != nullptr)
+    options_.within->settle({kept(request.held), request.nano_cost}, {charged, detail::bounded(nano_cost)});
+  request.agent.answers.change(request.answer, answered);
+  request.tally.close(charged, answered);
+  line_.changed();
 }
 
 inline std::optional<ledger::reservation> ledger::try_reserve(const reservation_request& request) {
-  std::scoped_lock lock{mutex_};
-  const grant granted = decide(request);
-  if (granted.answer == 0) return std::nullopt;
-  return open(request, granted.answer);
+  if (const auto opened = open(request, nullptr, 0, nullptr)) return reservation{*this, *opened};
+  line_.changed();  // what it held for a moment
+  return std::nullopt;
 }
 
 inline ledger::reservation ledger::reserve(const reservation_request& request) {
-  std::scoped_lock lock{mutex_};
-  const grant granted = decide(request);
-  if (granted.answer == 0)
-    throw budget_exceeded{request.agent.empty() ? "a request" : request.agent.name(), granted.asked, granted.left,
-                          granted.of};
-  return open(request, granted.answer);
+  refusal why;
+  if (const auto opened = open(request, nullptr, 0, &why)) return {*this, *opened};
+  line_.changed();
+  throw exceeded(why, request);
 }
 
 inline std::optional<ledger::reservation> ledger::try_reserve(const reservation_request& request, set_aside& from) {
   assert(from.ledger_ == this && "felix::token_budget: the tokens were set aside in another budget");
-  std::scoped_lock lock{mutex_};
-  hold(from.held_, -1);
-  const grant granted = decide(request);
-  hold(from.held_, 1);  // until it is open: that may throw
-  if (granted.answer == 0) return std::nullopt;
-  auto opened = open(request, granted.answer);
-  hold(from.held_, -1);
-  const cost taken = cost_of(request, granted.answer);
-  const cost free = room();
-  from.held_ = {std::clamp<token_count>(from.held_.planned - taken.planned, 0, std::max<token_count>(0, free.planned)),
-                std::clamp<token_count>(from.held_.worst - taken.worst, 0, std::max<token_count>(0, free.worst))};
-  hold(from.held_, 1);
-  return opened;
+  if (const auto opened = open(request, &from, 0, nullptr)) return reservation{*this, *opened};
+  line_.changed();
+  return std::nullopt;
+}
+
+inline ledger::waiter ledger::reserve(when_free<reservation_request> asked) noexcept { return {*this, asked}; }
+
+inline budget_exceeded ledger::exceeded(const refusal& why, const reservation_request& request) const {
+  if (why.scope.by != nullptr)
+    return options_.within->exceeded(why.scope, request.agent.name(),
+                                     {why.asked, detail::bounded(request.nano_cost_at_most)});
+  return {request.agent.name(), why.asked, why.left, why.of};
+}
+
+inline void ledger::throw_if_hopeless(const reservation_request& request, std::uint64_t pass) {
+  const detail::account& agent = *accounts_.find(request.agent);
+  const limit of = answer_limit(&agent, request.role, request.stage);
+  const token_count least_stage = options_.min_stage_tokens;
+  token_count wanted = request.answer_tokens;
+  if (wanted == 0) {
+    if (std::min(of.stage, of.base - agent.answered()) < least_stage)
+      throw exceeded({least_stage, of.left(), of.base, {}}, request);
+    wanted = std::max(least_stage, of.left());
+  }
+  if (wanted < 0) throw exceeded({wanted, of.left(), of.base, {}}, request);
+  wanted = detail::bounded(wanted);
+  if (settled_in_ != pass) {
+    settled_then_ = settled();
+    settled_in_ = pass;
+  }
+  const token_count prompt = kept_prompt(request);
+  const token_count least = prompt + (request.size == reservation_size::whole ? wanted : std::min(least_stage, wanted));
+  if (least > cap_ - settled_then_) throw exceeded({prompt + wanted, left(), options_.session_cap_tokens, {}}, request);
+  if (options_.within == nullptr) return;
+  const auto never = options_.within->hopeless({least, detail::bounded(request.nano_cost_at_most)});
+  if (never.by != nullptr) throw exceeded({prompt + wanted, 0, 0, never}, request);
+}
+
+inline budget_status ledger::system_status() const {
+  budget_status status{.cap = options_.session_cap_tokens};
+  accounts_.for_each([&](const detail::account& agent) {
+    bool seen = false;
+    budget_share sum{.base_tokens = allotment_of(agent.role()).base_tokens};
+    agent.for_each_tally([&](const detail::tally& each) {
+      if (!each.seen()) return;
+      seen = true;
+      const budget_share share = each.share();
+      sum += share;
+      status.stages[each.stage()] += share;
+      status.settled = detail::bounded_sum(status.settled, share.settled);
+    });
+    if (!seen) return;
+    status.agents[agent.id()] = sum;
+    status.roles[agent.role()] += sum;
+  });
+  status.reserved = std::max<token_count>(0, kept_sum() - status.settled);
+  status.answer_overrun = answer_overrun_.load(std::memory_order_acquire);
+  status.prompt_overrun = prompt_overrun_.load(std::memory_order_acquire);
+  return status;
+}
+
+inline budget_share ledger::agent_status(const agent_id& agent) const {
+  budget_share sum;
+  const detail::account* const found = accounts_.find(agent);
+  if (found == nullptr) return sum;
+  bool seen = false;
+  found->for_each_tally([&](const detail::tally& each) {
+    seen = seen || each.seen();
+    sum += each.share();
+  });
+  if (seen) sum.base_tokens = allotment_of(found->role()).base_tokens;
+  return sum;
 }
 
 inline ledger::set_aside ledger::keep_aside(token_count planned, token_count worst_case) {
-  planned = bounded(planned);
-  worst_case = bounded(worst_case);
-  std::scoped_lock lock{mutex_};
-  const cost free = room();
-  const token_count asked = keeps_worst_case_ ? std::max(planned, worst_case) : planned;
-  const token_count left = keeps_worst_case_ ? std::min(free.planned, free.worst) : free.planned;
-  if (planned > free.planned || (keeps_worst_case_ && worst_case > free.worst))
-    throw budget_exceeded{"the final text", asked, std::max<token_count>(0, left), status_.cap};
-  const cost held{planned, worst_case};
-  hold(held, 1);
-  ++open_;
-  return {*this, held};
+  const cost wanted{detail::bounded(planned), detail::bounded(worst_case)};
+  set_aside kept{*this};
+  budget_scope::refusal scope;
+  const bool overdrawn = std::max(planned_.held(), keeps_worst_case_ ? worst_.held() : 0) > cap_;
+  if (overdrawn || !kept.grow(wanted, scope)) {
+    const token_count asked = keeps_worst_case_ ? std::max(wanted.planned, wanted.worst) : wanted.planned;
+    const refusal why{asked, left(), options_.session_cap_tokens, scope};
+    throw exceeded(why, {.agent = "the final text"});
+  }
+  kept.held_ = wanted;
+  return kept;
+}
+
+inline bool ledger::set_aside::grow(cost more, budget_scope::refusal& scope) noexcept {
+  const auto take = [&](detail::held_sum<>& sum, token_count tokens) {
+    return tokens == 0 || sum.take(ledger_->cap_, {.fixed = tokens});
+  };
+  if (!take(ledger_->planned_, more.planned)) return false;
+  if (ledger_->keeps_worst_case_ && !take(ledger_->worst_, more.worst)) {
+    ledger_->planned_.let_go(more.planned);
+    return false;
+  }
+  if (ledger_->options_.within == nullptr || ledger_->kept(more) == 0) return true;
+  detail::sum_request around{.fixed = ledger_->kept(more)};
+  scope = ledger_->options_.within->hold(around, 0);
+  if (scope.by == nullptr) return true;
+  ledger_->planned_.let_go(more.planned);
+  if (ledger_->keeps_worst_case_) ledger_->worst_.let_go(more.worst);
+  return false;
+}
+
+inline void ledger::set_aside::shrink(cost less) noexcept {
+  ledger_->planned_.let_go(less.planned);
+  if (ledger_->keeps_worst_case_) ledger_->worst_.let_go(less.worst);
+  if (ledger_->options_.within != nullptr) ledger_->options_.within->let_go(ledger_->kept(less), 0);
+}
+
+inline bool ledger::set_aside::resize(token_count planned, token_count worst_case) {
+  assert(ledger_ != nullptr && "felix::set_aside: resized after it was released or moved from");
+  const cost wanted{detail::bounded(planned), detail::bounded(worst_case)};
+  const auto above = [](token_count a, token_count b) { return std::max<token_count>(0, a - b); };
+  budget_scope::refusal scope;
+  const bool fits = grow({above(wanted.planned, held_.planned), above(wanted.worst, held_.worst)}, scope);
+  if (fits) {
+    shrink({above(held_.planned, wanted.planned), above(held_.worst, wanted.worst)});
+    held_ = wanted;
+  }
+  ledger_->line_.changed();
+  return fits;
+}
+
+inline void ledger::set_aside::release() noexcept {
+  if (ledger_ == nullptr) return;
+  shrink(held_);
+  ledger& from = *std::exchange(ledger_, nullptr);
+  from.asides_.fetch_sub(1, std::memory_order_relaxed);
+  from.line_.changed();
 }
 
 }  // namespace felix::inline v1

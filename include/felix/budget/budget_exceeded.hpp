@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: MIT
+// budget: the exception of whoever asks for more than is left.
+#pragma once
+
+#include <felix/error.hpp>
+#include <felix/usage.hpp>
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace felix::inline v1 {
+
+/// The tokens that were asked for are not left.
+class budget_exceeded : public error {
+ public:
+  budget_exceeded(std::string_view who, token_count asked, token_count left, token_count cap)
+      : budget_exceeded{text(who, asked, "tokens", left, cap, "") +
+                            "; ask for less, use a smaller team, or raise session_cap_tokens",
+                        asked, left} {}
+  /// It was a scope around the session that had no room.
+  static budget_exceeded in_scope(std::string_view scope, std::string_view who, token_count asked, token_count left,
+                                  token_count cap) {
+    return {text(who, asked, "tokens", left, cap, scope) + "; ask for less, or raise the scope's cap", asked, left};
+  }
+  /// The same for money; the numbers are nano-units of the currency.
+  static budget_exceeded cost_in_scope(std::string_view scope, std::string_view who, std::int64_t asked,
+                                       std::int64_t left, std::int64_t cap) {
+    return {text(who, asked, "nano-units of money", left, cap, scope) + "; ask for less, or raise the scope's cap",
+            asked, left};
+  }
+
+  [[nodiscard]] token_count asked() const noexcept { return asked_; }
+  [[nodiscard]] token_count left() const noexcept { return left_; }
+
+ private:
+  budget_exceeded(const std::string& message, token_count asked, token_count left)
+      : error{errc::budget_exceeded, message}, asked_{asked}, left_{left} {}
+  static std::string text(std::string_view who, token_count asked, std::string_view unit, token_count left,
+                          token_count cap, std::string_view scope) {
+    std::string message = "budget: " + std::string{who.empty() ? "a request" : who} + " asked for " +
+                          std::to_string(asked) + " " + std::string{unit} + ", " + std::to_string(left) + " of " +
+                          std::to_string(cap) + " are left";
+    if (!scope.empty()) message += " in \"" + std::string{scope} + "\"";
+    return message;
+  }
+
+  token_count asked_, left_;
+};
+
+}  // namespace felix::inline v1
