@@ -305,20 +305,22 @@ class execution {
 };
 
 /// Stands where std::atomic stands, in code that takes its atomics as a parameter.
-template <std::unsigned_integral T>
+template <std::integral T>
 class atomic {
  public:
-  explicit(false) atomic(T value) : at_{run().add(value)} {}
+  explicit(false) atomic(T value) : at_{run().add(static_cast<std::uint64_t>(value))} {}
   atomic(const atomic&) = delete;
   atomic& operator=(const atomic&) = delete;
 
   T load(std::memory_order order = std::memory_order_seq_cst) const { return static_cast<T>(run().load(at_, order)); }
-  void store(T value, std::memory_order order = std::memory_order_seq_cst) { run().store(at_, value, order); }
+  void store(T value, std::memory_order order = std::memory_order_seq_cst) {
+    run().store(at_, static_cast<std::uint64_t>(value), order);
+  }
   bool compare_exchange_strong(T& expected, T desired, std::memory_order order, std::memory_order failure) {
     const T wanted = expected;
     expected = static_cast<T>(run().exchange(at_, order, failure, [&](std::uint64_t& value) {
-      if (value != wanted) return false;
-      value = desired;
+      if (value != static_cast<std::uint64_t>(wanted)) return false;
+      value = static_cast<std::uint64_t>(desired);
       return true;
     }));
     return expected == wanted;
@@ -328,7 +330,7 @@ class atomic {
   }
   T fetch_add(T more, std::memory_order order = std::memory_order_seq_cst) {
     return static_cast<T>(run().exchange(at_, order, order, [&](std::uint64_t& value) {
-      value = static_cast<T>(value + more);
+      value = static_cast<std::uint64_t>(static_cast<T>(static_cast<T>(value) + more));
       return true;
     }));
   }

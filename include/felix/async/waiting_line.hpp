@@ -68,7 +68,7 @@ class waiting_line::wait : public detail::cancellable_wait<waiting_line, wait> {
   ~wait() = default;
 
   /// Takes what is asked for. False: it is not there. An exception: it never will be, and the coroutine goes on with it.
-  /// Called by any thread that makes a change, but by one at a time, unless `pass` is 0; it must not call changed().
+  /// Called by any thread that makes a change, but by one at a time, unless `pass` is 0; else it must not call changed().
   /// `pass` is the same for all attempts after one change, and another one after the next. So one that is refused can
   /// leave it where it lacked something, and later ones that find it there let him go first.
   [[nodiscard]] virtual bool attempt(std::uint64_t pass) = 0;

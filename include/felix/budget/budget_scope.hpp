@@ -19,6 +19,12 @@
 
 namespace felix::inline v1 {
 
+namespace detail {
+
+class session_sums;
+
+}  // namespace detail
+
 /// Tokens, and what they cost in nano-units of a currency. The cost counts where a scope has a cap in money.
 struct budget_amount {
   token_count tokens = 0;
@@ -121,6 +127,7 @@ class budget_scope {
 
  private:
   friend class ledger;
+  friend class detail::session_sums;
 
   budget_scope(budget_scope* within, std::string name, const scope_caps& caps)
       : name_{std::move(name)}, caps_{caps}, within_{within}, tokens_{caps.tokens} {

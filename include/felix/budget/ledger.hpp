@@ -9,6 +9,7 @@
 #include <felix/budget/budget_status.hpp>
 #include <felix/budget/detail/account_table.hpp>
 #include <felix/budget/detail/held_sum.hpp>
+#include <felix/budget/detail/session_sums.hpp>
 #include <felix/budget/role_id.hpp>
 #include <felix/error.hpp>
 #include <felix/usage.hpp>
@@ -94,15 +95,14 @@ class ledger {
   [[nodiscard]] inline budget_share agent_status(const agent_id& agent) const;
   [[nodiscard]] const budget_options& options() const noexcept { return options_; }
   /// Whether the worst case, too, is kept under the cap.
-  [[nodiscard]] bool is_hard() const noexcept { return keeps_worst_case_; }
+  [[nodiscard]] bool is_hard() const noexcept { return sums_.is_hard(); }
 
  protected:
   enum class worst_case_sum : unsigned char { kept, not_kept };
   ledger(budget_options options, worst_case_sum keeps)
       : options_{options},
-        keeps_worst_case_{keeps == worst_case_sum::kept},
-        cap_{std::min(options.session_cap_tokens, 2 * detail::most_tokens)},
-        line_{options.within != nullptr ? options.within->line() : own_line_} {
+        line_{options.within != nullptr ? options.within->line() : own_line_},
+        sums_{options.session_cap_tokens, keeps == worst_case_sum::kept, options.within} {
     if (options.session_cap_tokens < 1)
       throw error{errc::invalid_option, "budget: session_cap_tokens is " + std::to_string(options.session_cap_tokens) +
                                             "; it has to be at least 1"};
@@ -112,21 +112,16 @@ class ledger {
   }
   ~ledger() {
     assert(asides_.load() == 0 && !has_open_request() && "felix::token_budget: destroyed while a reservation is open");
-    // What was settled stays settled in the scopes around it.
   }
 
   [[nodiscard]] virtual double taper_at(int stage) const noexcept = 0;
 
  private:
-  struct cost {
-    token_count planned = 0;
-    token_count worst = 0;
-  };
   /// A request that was granted, and what is held for it.
   struct open_request {
     detail::account& agent;
     detail::tally& tally;
-    cost held;
+    detail::session_tokens held;
     token_count answer;
     std::int64_t nano_cost;
   };
@@ -154,18 +149,10 @@ class ledger {
     return request.prompt_tokens_planned < 0 ? prompt_bound(request)
                                              : std::min(request.prompt_tokens_planned, prompt_bound(request));
   }
-  [[nodiscard]] token_count kept_prompt(const reservation_request& request) const noexcept {
-    return keeps_worst_case_ ? prompt_bound(request) : planned_prompt(request);
+  [[nodiscard]] static detail::session_tokens prompt_of(const reservation_request& request) noexcept {
+    return {planned_prompt(request), prompt_bound(request)};
   }
-  /// Of the two sums, the one that the cap is kept for: the worst case of a hard budget, else the planned one.
-  [[nodiscard]] token_count kept(cost held) const noexcept { return keeps_worst_case_ ? held.worst : held.planned; }
-  [[nodiscard]] token_count kept_sum() const noexcept { return keeps_worst_case_ ? worst_.held() : planned_.held(); }
-  /// What may still be granted, by the sum that leaves less.
-  [[nodiscard]] token_count left() const noexcept {
-    token_count held = planned_.held();
-    if (keeps_worst_case_) held = std::max(held, worst_.held());
-    return std::max<token_count>(0, options_.session_cap_tokens - held);
-  }
+  [[nodiscard]] token_count left() const noexcept { return std::max<token_count>(0, sums_.left()); }
   /// Of all agents; what is held was held before, so looked at first it is never more than what is held.
   [[nodiscard]] token_count settled() const noexcept {
     token_count sum = 0;
@@ -182,29 +169,21 @@ class ledger {
     return open;
   }
 
-  /// The answer that is granted, or 0. `why` may be null. In a pass of the line, `pass` is not 0.
+  /// Grants it or not; `why` may be null. `pass` is 0 outside the passes of the line. What it held for a moment and gave
+  /// back may have refused somebody who waits: he tries again.
   inline std::optional<open_request> open(const reservation_request& request, set_aside* from, std::uint64_t pass,
                                           refusal* why);
-  /// Holds prompt and answer in the session and its scopes, or nowhere. Gives the answer that was granted.
-  inline token_count hold(const reservation_request& request, token_count wanted, set_aside* from, std::uint64_t pass,
-                          budget_scope::refusal& refused_by) noexcept;
   inline void close(const open_request& request, const token_usage& used, std::int64_t nano_cost) noexcept;
-  [[nodiscard]] inline bool is_closed_in(std::uint64_t pass, const detail::account& agent,
-                                         bool by_policy) const noexcept;
   inline void throw_if_hopeless(const reservation_request& request, std::uint64_t pass);
   [[nodiscard]] inline budget_exceeded exceeded(const refusal& why, const reservation_request& request) const;
 
   const budget_options options_;
-  const bool keeps_worst_case_;
-  const token_count cap_;  // within range of what can be added to it
   waiting_line own_line_;  // without a scope around it
   waiting_line& line_;
-  std::uint64_t closed_in_ = 0;   // the pass in which a waiter was refused by the session's cap; guarded by the line
   std::uint64_t settled_in_ = 0;  // the pass in which settled_then_ was summed up; guarded by the line
   token_count settled_then_ = 0;
   detail::account_table accounts_;
-  alignas(64) detail::held_sum<> planned_;  // settled and reserved, prompts as planned
-  detail::held_sum<> worst_;                // the same, prompts at their bounds; only under a hard cap
+  detail::session_sums sums_;
   std::atomic<token_count> answer_overrun_{0}, prompt_overrun_{0};
   std::atomic<int> asides_{0};  // that live
 };
@@ -230,7 +209,7 @@ class [[nodiscard("a reservation that is dropped charges all it holds")]] ledger
     assert(ledger_ != nullptr && "felix::reservation: settled twice, or moved from");
     ledger* const from = std::exchange(ledger_, nullptr);
     token_usage charged = used;
-    if (used.estimated && from->keeps_worst_case_) {
+    if (used.estimated && from->is_hard()) {
       charged = all_it_holds(*from);
       charged.completion_tokens = std::max(charged.completion_tokens, used.completion_tokens);
       charged.total_tokens = std::max(charged.total_tokens, used.total_tokens);
@@ -249,7 +228,7 @@ class [[nodiscard("a reservation that is dropped charges all it holds")]] ledger
   reservation(ledger& from, const open_request& held) noexcept : ledger_{&from}, held_{held} {}
   /// A guess of ours never charges more than was reserved: an overrun is what a server reported.
   [[nodiscard]] token_usage all_it_holds(const ledger& from) const noexcept {
-    const token_count all = from.kept(held_.held);
+    const token_count all = from.sums_.kept(held_.held);
     return {
         .prompt_tokens = all - held_.answer, .completion_tokens = held_.answer, .total_tokens = all, .estimated = true};
   }
@@ -268,18 +247,14 @@ class [[nodiscard("what was set aside is given back at once")]] ledger::set_asid
   /// Changes how much is kept. False, and nothing changes: more was asked than is left.
   [[nodiscard]] inline bool resize(token_count planned, token_count worst_case);
   /// What it takes of the sum that the cap is kept for: the worst case of a hard budget, else the planned one.
-  [[nodiscard]] token_count tokens() const noexcept { return ledger_ != nullptr ? ledger_->kept(held_) : 0; }
+  [[nodiscard]] token_count tokens() const noexcept { return ledger_ != nullptr ? ledger_->sums_.kept(held_) : 0; }
   inline void release() noexcept;
 
  private:
   friend class ledger;
   explicit set_aside(ledger& from) noexcept : ledger_{&from} { from.asides_.fetch_add(1, std::memory_order_relaxed); }
-  /// Takes as much more as this is, in each sum; or nothing. `scope` is then the one that has refused it, if one did.
-  [[nodiscard]] inline bool grow(cost more, budget_scope::refusal& scope) noexcept;
-  inline void shrink(cost less) noexcept;
-
   ledger* ledger_;  // null: moved from or released
-  cost held_;
+  detail::session_tokens held_;
 };
 
 class ledger::waiter final : public waiting_line::wait {
@@ -308,17 +283,12 @@ class ledger::waiter final : public waiting_line::wait {
   std::optional<reservation> got_;
 };
 
-inline bool ledger::is_closed_in(std::uint64_t pass, const detail::account& agent, bool by_policy) const noexcept {
-  return closed_in_ == pass || (by_policy && agent.closed_in == pass) ||
-         (options_.within != nullptr && options_.within->is_closed_in(pass));
-}
-
 inline std::optional<ledger::open_request> ledger::open(const reservation_request& request, set_aside* from,
                                                         std::uint64_t pass, refusal* why) {
   // What may allocate comes first, while nothing is held.
   detail::account& agent = accounts_.find_or_add(request.agent, request.role);
   const bool by_policy = request.answer_tokens == 0;
-  if (pass != 0 && is_closed_in(pass, agent, by_policy)) return std::nullopt;
+  if (pass != 0 && (sums_.is_closed_in(pass) || (by_policy && agent.closed_in == pass))) return std::nullopt;
   detail::tally& tally = agent.claim(request.stage);
 
   token_count wanted = detail::bounded(request.answer_tokens);
@@ -339,76 +309,37 @@ inline std::optional<ledger::open_request> ledger::open(const reservation_reques
     return std::nullopt;
   }
 
+  const bool whole = request.size == reservation_size::whole;
+  const detail::session_request asked{.prompt = prompt_of(request),
+                                      .wanted = wanted,
+                                      .least = whole ? wanted : std::min(options_.min_stage_tokens, wanted),
+                                      .nano_cost = detail::bounded(request.nano_cost_at_most)};
   budget_scope::refusal refused_by;
-  const token_count answer = hold(request, wanted, from, pass, refused_by);
+  const token_count answer = sums_.take(asked, from != nullptr ? &from->held_ : nullptr, pass, refused_by);
   agent.answers.let_go(wanted - answer);
   if (answer == 0) {
-    if (why != nullptr) *why = {kept_prompt(request) + wanted, left(), options_.session_cap_tokens, refused_by};
+    if (why != nullptr) *why = {sums_.kept(asked.prompt) + wanted, left(), options_.session_cap_tokens, refused_by};
     tally.unclaim();
+    if (pass == 0) line_.changed();
     return std::nullopt;
   }
-  const cost held{planned_prompt(request) + answer, prompt_bound(request) + answer};
-  tally.open(kept(held), answer);
-  return open_request{agent, tally, held, answer, detail::bounded(request.nano_cost_at_most)};
-}
-
-inline token_count ledger::hold(const reservation_request& request, token_count wanted, set_aside* from,
-                                std::uint64_t pass, budget_scope::refusal& refused_by) noexcept {
-  using sum = detail::held_sum<>;
-  const token_count least =
-      request.size == reservation_size::whole ? wanted : std::min(options_.min_stage_tokens, wanted);
-  const cost aside = from != nullptr ? from->held_ : cost{};
-
-  const detail::sum_request planned{planned_prompt(request), wanted, least, aside.planned};
-  auto as_planned = planned_.take(cap_, planned, sum::cover::trimmed);
-  if (!as_planned) {
-    if (pass != 0) closed_in_ = pass;
-    return 0;
-  }
-  const detail::sum_request worst{prompt_bound(request), as_planned.granted, least, aside.worst};
-  detail::sum_grant at_worst{.granted = as_planned.granted};
-  if (keeps_worst_case_) {
-    at_worst = worst_.take(cap_, worst, sum::cover::trimmed);
-    if (!at_worst) {
-      planned_.undo(planned, as_planned);
-      if (pass != 0) closed_in_ = pass;
-      return 0;
-    }
-    planned_.shrink(planned, as_planned, at_worst.granted);
-  }
-  if (budget_scope* const within = options_.within; within != nullptr) {
-    detail::sum_request around{kept_prompt(request), at_worst.granted, least, kept(aside)};
-    refused_by = within->hold(around, detail::bounded(request.nano_cost_at_most));
-    if (refused_by.by != nullptr) {
-      if (keeps_worst_case_) worst_.undo(worst, at_worst);
-      planned_.undo(planned, as_planned);
-      if (pass != 0) refused_by.by->closed_in_ = pass;
-      return 0;
-    }
-    planned_.shrink(planned, as_planned, around.wanted);
-    if (keeps_worst_case_) worst_.shrink(worst, at_worst, around.wanted);
-    within->let_go(kept({as_planned.trimmed, at_worst.trimmed}),
-                   0);  // there, too, what is set aside is what is left of it
-  }
-  if (from != nullptr)
-    from->held_ = {as_planned.left_of_cover(planned), keeps_worst_case_ ? at_worst.left_of_cover(worst) : 0};
-  return as_planned.granted;
+  if (answer < wanted && pass == 0) line_.changed();
+  const detail::session_tokens held{asked.prompt.planned + answer, asked.prompt.worst + answer};
+  tally.open(sums_.kept(held), answer);
+  return open_request{agent, tally, held, answer, asked.nano_cost};
 }
 
 // The order of the sums is that of held_sum.hpp: overruns before what is held, that before what is settled.
 inline void ledger::close(const open_request& request, const token_usage& used, std::int64_t nano_cost) noexcept {
   const token_count charged = detail::bounded(used.total_tokens);
   const token_count answered = detail::bounded(used.completion_tokens);
-  if (const token_count over = charged - kept(request.held); over > 0) {
+  if (const token_count over = charged - sums_.kept(request.held); over > 0) {
     const token_count in_answer = std::clamp<token_count>(answered - request.answer, 0, over);
     request.tally.add_overrun({in_answer, over - in_answer});
     detail::add_bounded(answer_overrun_, in_answer, std::memory_order_release);
     detail::add_bounded(prompt_overrun_, over - in_answer, std::memory_order_release);
   }
-  planned_.change(request.held.planned, charged);
-  if (keeps_worst_case_) worst_.change(request.held.worst, charged);
-  if (options_.within != nullptr)
-    options_.within->settle({kept(request.held), request.nano_cost}, {charged, detail::bounded(nano_cost)});
+  sums_.settle(request.held, request.nano_cost, charged, detail::bounded(nano_cost));
   request.agent.answers.change(request.answer, answered);
   request.tally.close(charged, answered);
   line_.changed();
@@ -416,21 +347,18 @@ inline void ledger::close(const open_request& request, const token_usage& used, 
 
 inline std::optional<ledger::reservation> ledger::try_reserve(const reservation_request& request) {
   if (const auto opened = open(request, nullptr, 0, nullptr)) return reservation{*this, *opened};
-  line_.changed();  // what it held for a moment
   return std::nullopt;
 }
 
 inline ledger::reservation ledger::reserve(const reservation_request& request) {
   refusal why;
   if (const auto opened = open(request, nullptr, 0, &why)) return {*this, *opened};
-  line_.changed();
   throw exceeded(why, request);
 }
 
 inline std::optional<ledger::reservation> ledger::try_reserve(const reservation_request& request, set_aside& from) {
   assert(from.ledger_ == this && "felix::token_budget: the tokens were set aside in another budget");
   if (const auto opened = open(request, &from, 0, nullptr)) return reservation{*this, *opened};
-  line_.changed();
   return std::nullopt;
 }
 
@@ -459,9 +387,10 @@ inline void ledger::throw_if_hopeless(const reservation_request& request, std::u
     settled_then_ = settled();
     settled_in_ = pass;
   }
-  const token_count prompt = kept_prompt(request);
+  const token_count prompt = sums_.kept(prompt_of(request));
   const token_count least = prompt + (request.size == reservation_size::whole ? wanted : std::min(least_stage, wanted));
-  if (least > cap_ - settled_then_) throw exceeded({prompt + wanted, left(), options_.session_cap_tokens, {}}, request);
+  if (!sums_.can_ever_hold(least, settled_then_))
+    throw exceeded({prompt + wanted, left(), options_.session_cap_tokens, {}}, request);
   if (options_.within == nullptr) return;
   const auto never = options_.within->hopeless({least, detail::bounded(request.nano_cost_at_most)});
   if (never.by != nullptr) throw exceeded({prompt + wanted, 0, 0, never}, request);
@@ -484,7 +413,7 @@ inline budget_status ledger::system_status() const {
     status.agents[agent.id()] = sum;
     status.roles[agent.role()] += sum;
   });
-  status.reserved = std::max<token_count>(0, kept_sum() - status.settled);
+  status.reserved = std::max<token_count>(0, sums_.held() - status.settled);
   status.answer_overrun = answer_overrun_.load(std::memory_order_acquire);
   status.prompt_overrun = prompt_overrun_.load(std::memory_order_acquire);
   return status;
@@ -504,51 +433,27 @@ inline budget_share ledger::agent_status(const agent_id& agent) const {
 }
 
 inline ledger::set_aside ledger::keep_aside(token_count planned, token_count worst_case) {
-  const cost wanted{detail::bounded(planned), detail::bounded(worst_case)};
-  set_aside kept{*this};
-  budget_scope::refusal scope;
-  const bool overdrawn = std::max(planned_.held(), keeps_worst_case_ ? worst_.held() : 0) > cap_;
-  if (overdrawn || !kept.grow(wanted, scope)) {
-    const token_count asked = keeps_worst_case_ ? std::max(wanted.planned, wanted.worst) : wanted.planned;
-    const refusal why{asked, left(), options_.session_cap_tokens, scope};
-    throw exceeded(why, {.agent = "the final text"});
+  const detail::session_tokens wanted{detail::bounded(planned), detail::bounded(worst_case)};
+  budget_scope::refusal refused_by;
+  if (sums_.left() < 0 || !sums_.grow(wanted, refused_by)) {
+    const token_count asked = is_hard() ? std::max(wanted.planned, wanted.worst) : wanted.planned;
+    line_.changed();
+    throw exceeded({asked, left(), options_.session_cap_tokens, refused_by}, {.agent = "the final text"});
   }
+  set_aside kept{*this};
   kept.held_ = wanted;
   return kept;
 }
 
-inline bool ledger::set_aside::grow(cost more, budget_scope::refusal& scope) noexcept {
-  const auto take = [&](detail::held_sum<>& sum, token_count tokens) {
-    return tokens == 0 || sum.take(ledger_->cap_, {.fixed = tokens});
-  };
-  if (!take(ledger_->planned_, more.planned)) return false;
-  if (ledger_->keeps_worst_case_ && !take(ledger_->worst_, more.worst)) {
-    ledger_->planned_.let_go(more.planned);
-    return false;
-  }
-  if (ledger_->options_.within == nullptr || ledger_->kept(more) == 0) return true;
-  detail::sum_request around{.fixed = ledger_->kept(more)};
-  scope = ledger_->options_.within->hold(around, 0);
-  if (scope.by == nullptr) return true;
-  ledger_->planned_.let_go(more.planned);
-  if (ledger_->keeps_worst_case_) ledger_->worst_.let_go(more.worst);
-  return false;
-}
-
-inline void ledger::set_aside::shrink(cost less) noexcept {
-  ledger_->planned_.let_go(less.planned);
-  if (ledger_->keeps_worst_case_) ledger_->worst_.let_go(less.worst);
-  if (ledger_->options_.within != nullptr) ledger_->options_.within->let_go(ledger_->kept(less), 0);
-}
-
 inline bool ledger::set_aside::resize(token_count planned, token_count worst_case) {
   assert(ledger_ != nullptr && "felix::set_aside: resized after it was released or moved from");
-  const cost wanted{detail::bounded(planned), detail::bounded(worst_case)};
+  const detail::session_tokens wanted{detail::bounded(planned), detail::bounded(worst_case)};
   const auto above = [](token_count a, token_count b) { return std::max<token_count>(0, a - b); };
-  budget_scope::refusal scope;
-  const bool fits = grow({above(wanted.planned, held_.planned), above(wanted.worst, held_.worst)}, scope);
+  budget_scope::refusal refused_by;
+  const bool fits =
+      ledger_->sums_.grow({above(wanted.planned, held_.planned), above(wanted.worst, held_.worst)}, refused_by);
   if (fits) {
-    shrink({above(held_.planned, wanted.planned), above(held_.worst, wanted.worst)});
+    ledger_->sums_.shrink({above(held_.planned, wanted.planned), above(held_.worst, wanted.worst)});
     held_ = wanted;
   }
   ledger_->line_.changed();
@@ -557,7 +462,7 @@ inline bool ledger::set_aside::resize(token_count planned, token_count worst_cas
 
 inline void ledger::set_aside::release() noexcept {
   if (ledger_ == nullptr) return;
-  shrink(held_);
+  ledger_->sums_.shrink(held_);
   ledger& from = *std::exchange(ledger_, nullptr);
   from.asides_.fetch_sub(1, std::memory_order_relaxed);
   from.line_.changed();
