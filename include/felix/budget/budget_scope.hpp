@@ -214,18 +214,19 @@ class budget_scope::waiter final : public waiting_line::wait {
         asked_{detail::bounded(asked.what().tokens), detail::bounded(asked.what().nano_cost)} {}
 
   bool attempt(std::uint64_t pass) override {
-    if (pass == 0 || !scope_.is_closed_in(pass)) {
-      detail::sum_request tokens{.fixed = asked_.tokens};
-      const refusal why = scope_.hold(tokens, asked_.nano_cost);
-      if (why.by == nullptr) {
-        got_.emplace(reservation{scope_, asked_});
-        return true;
-      }
-      if (pass != 0) why.by->closed_in_ = pass;
+    if (pass != 0) {
+      // First: who leaves the line keeps nothing from those behind him.
+      if (const refusal never = scope_.hopeless(asked_); never.by != nullptr)
+        throw scope_.exceeded(never, scope_.name(), asked_);
+      if (scope_.is_closed_in(pass)) return false;
     }
-    if (pass == 0) return false;
-    if (const refusal never = scope_.hopeless(asked_); never.by != nullptr)
-      throw scope_.exceeded(never, scope_.name(), asked_);
+    detail::sum_request tokens{.fixed = asked_.tokens};
+    const refusal why = scope_.hold(tokens, asked_.nano_cost);
+    if (why.by == nullptr) {
+      got_.emplace(reservation{scope_, asked_});
+      return true;
+    }
+    if (pass != 0) why.by->closed_in_ = pass;
     return false;
   }
 

@@ -270,12 +270,10 @@ class ledger::waiter final : public waiting_line::wait {
       : wait{from.line_, asked.priority()}, ledger_{from}, asked_{asked.what()} {}
 
   bool attempt(std::uint64_t pass) override {
-    if (const auto opened = ledger_.open(asked_, nullptr, pass, nullptr)) {
-      got_.emplace(reservation{ledger_, *opened});
-      return true;
-    }
-    if (pass != 0) ledger_.throw_if_hopeless(asked_, pass);
-    return false;
+    if (pass != 0) ledger_.throw_if_hopeless(asked_, pass);  // first: who leaves keeps nothing from those behind him
+    const auto opened = ledger_.open(asked_, nullptr, pass, nullptr);
+    if (opened) got_.emplace(reservation{ledger_, *opened});
+    return opened.has_value();
   }
 
   ledger& ledger_;
@@ -372,12 +370,12 @@ inline budget_exceeded ledger::exceeded(const refusal& why, const reservation_re
 }
 
 inline void ledger::throw_if_hopeless(const reservation_request& request, std::uint64_t pass) {
-  const detail::account& agent = *accounts_.find(request.agent);
-  const limit of = answer_limit(&agent, request.role, request.stage);
+  const detail::account* const agent = accounts_.find(request.agent);
+  const limit of = answer_limit(agent, request.role, request.stage);
   const token_count least_stage = options_.min_stage_tokens;
   token_count wanted = request.answer_tokens;
   if (wanted == 0) {
-    if (std::min(of.stage, of.base - agent.answered()) < least_stage)
+    if (std::min(of.stage, of.base - (agent != nullptr ? agent->answered() : 0)) < least_stage)
       throw exceeded({least_stage, of.left(), of.base, {}}, request);
     wanted = std::max(least_stage, of.left());
   }
