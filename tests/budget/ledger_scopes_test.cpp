@@ -517,8 +517,8 @@ int operations_of_a_thread() {
 
 TEST_CASE("ledger: 16 threads on one ledger in three scopes, and the invariant holds at every level and instant",
           "[budget][ledger][scopes][threads]") {
-  const int operations = operations_of_a_thread();         // FELIX_BUDGET_OPERATIONS=1000000 for the long run
-  const token_count room = 300 + operations / 8;  // about what is settled in the end
+  const int operations = operations_of_a_thread();  // FELIX_BUDGET_OPERATIONS=1000000 for the long run
+  const token_count room = 300 + operations / 8;    // about what is settled in the end
   budget_scope company{"company", room + 200};
   budget_scope session{company, "session", room + 100};
   budget_scope team{session, "team", room};

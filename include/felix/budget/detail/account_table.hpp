@@ -22,7 +22,8 @@ namespace felix::inline v1::detail {
 /// in flight at once.
 /// Orders: claim() acquires what the last owner has released by `busy_`. Whoever sums up reads from any thread: each
 /// number is right by itself, and `settled` and `answered` are released last, after the sums that the cap is kept for.
-class tally {
+/// Aligned: threads write to tallies of their own, on cache lines of their own.
+class alignas(64) tally {
  public:
   explicit tally(int stage) noexcept : stage_{stage} {}
 
@@ -100,7 +101,7 @@ class tally {
 };
 
 /// An agent: its answer tokens, settled and reserved, under the cap of its allotment; and its tallies.
-class account {
+class alignas(64) account {
  public:
   /// Stages are told apart up to this one; it stands for later ones too.
   static constexpr int last_stage = 16;

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: MIT
+#include <felix/budget/budget_exceeded.hpp>
+
+#include "support/catch.hpp"
+
+#include <string>
+
+TEST_CASE("budget_exceeded: says who, how much, where and what to do, and carries it", "[budget][budget_exceeded]") {
+  const felix::budget_exceeded session{"research_001", 300, 120, 2'000};
+  CHECK(std::string{session.what()} ==
+        "budget: research_001 asked for 300 tokens, 120 of 2000 are left; ask for less, use a smaller team, or raise "
+        "session_cap_tokens");
+  CHECK(session.code() == felix::errc::budget_exceeded);
+  CHECK(session.asked() == 300);
+  CHECK(session.left() == 120);
+  CHECK(session.cost() == felix::request_cost::none);
+  CHECK(std::string{felix::budget_exceeded{"", 1, 0, 5}.what()}.find("a request asked for 1 tokens") == 8);
+
+  const auto scope = felix::budget_exceeded::in_scope("company", "research_001", 300, 120, 2'000);
+  CHECK(std::string{scope.what()} ==
+        "budget: research_001 asked for 300 tokens, 120 of 2000 are left in \"company\"; ask for less, or raise the "
+        "scope's cap");
+  CHECK(scope.asked() == 300);
+  CHECK(scope.left() == 120);
+
+  const auto money = felix::budget_exceeded::cost_in_scope("company", "research_001", 7, 5, 9);
+  CHECK(std::string{money.what()} ==
+        "budget: research_001 asked for 7 nano-units of money, 5 of 9 are left in \"company\"; ask for less, or raise "
+        "the scope's cap");
+  CHECK(money.asked() == 7);
+  CHECK(money.left() == 5);
+}

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: MIT
+#include <felix/budget/detail/account_table.hpp>
+
+#include "support/catch.hpp"
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
+
+using felix::detail::account;
+using felix::detail::account_table;
+using felix::detail::tally;
+
+TEST_CASE("account_table: an agent is added once, and found with its first role", "[budget][account_table]") {
+  account_table table;
+  CHECK(table.find("a") == nullptr);
+  account& a = table.find_or_add("a", "research");
+  CHECK(&table.find_or_add("a", "critic") == &a);
+  CHECK(table.find("a") == &a);
+  CHECK(a.id() == felix::agent_id{"a"});
+  CHECK(a.role() == felix::role_id{"research"});
+  CHECK(&table.find_or_add("", "research") != &a);
+}
+
+TEST_CASE("account_table: finds each of many, in whatever bucket", "[budget][account_table]") {
+  account_table table;
+  std::set<account*> all;
+  const auto name = [](int i) { return "agent_" + std::to_string(i); };
+  for (int i = 0; i < 500; ++i) all.insert(&table.find_or_add(name(i), "r"));
+  CHECK(all.size() == 500);
+  for (int i = 0; i < 500; ++i) CHECK(table.find(name(i))->id().name() == name(i));
+  CHECK(table.find("agent_500") == nullptr);
+  std::size_t visited = 0;
+  table.for_each([&](const account& each) { visited += table.find(each.id()) == &each; });
+  CHECK(visited == 500);
+}
+
+TEST_CASE("account_table: threads that add the same agents find the same accounts",
+          "[budget][account_table][threads]") {
+  constexpr int agents = 300;
+  account_table table;
+  std::array<std::vector<account*>, 4> seen;
+  std::atomic<int> ready{0};
+  std::vector<std::thread> threads;
+  for (auto& mine : seen)
+    threads.emplace_back([&] {
+      ++ready;
+      while (ready != 4) {}
+      for (int i = 0; i < agents; ++i) mine.push_back(&table.find_or_add(std::to_string(i), "r"));
+    });
+  for (auto& thread : threads) thread.join();
+  for (const auto& each : seen) CHECK(each == seen[0]);
+  CHECK(std::set<account*>(seen[0].begin(), seen[0].end()).size() == agents);
+}
+
+TEST_CASE("account: a tally belongs to one request, and is used again", "[budget][account_table]") {
+  account agent{"a", "r"};
+  tally& first = agent.claim(1);
+  tally& second = agent.claim(1);
+  tally& of_another_stage = agent.claim(2);
+  CHECK(&first != &second);
+  CHECK(first.is_claimed());
+  first.unclaim();
+  of_another_stage.unclaim();
+  CHECK_FALSE(first.is_claimed());
+  CHECK(&agent.claim(1) == &first);
+  CHECK(&agent.claim(2) == &of_another_stage);
+  CHECK(agent.claim(0).stage() == 1);
+  CHECK(agent.claim(account::last_stage).stage() == account::last_stage);
+  CHECK(agent.claim(1'000).stage() == account::last_stage);
+}
+
+TEST_CASE("tally: adds up what requests have cost", "[budget][account_table]") {
+  account agent{"a", "r"};
+  tally& one = agent.claim(3);
+  CHECK_FALSE(one.seen());
+  one.open(130, 50);
+  CHECK(one.seen());
+  CHECK(one.share().reserved == 130);
+  CHECK(one.share().answer_reserved == 50);
+  CHECK(one.share().granted == 50);
+  one.close(100, 40);
+  CHECK_FALSE(one.is_claimed());
+  CHECK(one.settled() == 100);
+  CHECK(one.answered() == 40);
+
+  CHECK(&agent.claim(3) == &one);
+  one.open(130, 50);
+  one.add_overrun({20, 7});
+  one.close(157, 70);
+  CHECK(&agent.claim(3) == &one);
+  one.open(130, 50);
+  one.close(0, 0);  // released
+  const auto share = one.share();
+  CHECK(share.settled == 257);
+  CHECK(share.answer_tokens == 110);
+  CHECK(share.reserved == 0);
+  CHECK(share.answer_reserved == 0);
+  CHECK(share.granted == 100);
+  CHECK(share.answers_beyond == 20);
+  CHECK(share.stages == 2);
+  CHECK(share.overruns == 1);
+  CHECK(share.answer_overrun == 20);
+  CHECK(share.prompt_overrun == 7);
+  CHECK(agent.answered() == 110);
+}
+
+TEST_CASE("account: threads that claim at once get a tally each", "[budget][account_table][threads]") {
+  account agent{"a", "r"};
+  std::array<felix::token_count, 4> spent{};
+  std::vector<std::thread> threads;
+  for (auto& mine : spent)
+    threads.emplace_back([&agent, &mine] {
+      for (int i = 0; i < 5'000; ++i) {
+        tally& one = agent.claim(1 + i % 2);
+        one.open(2, 1);
+        one.close(2, 1);
+        mine += 2;
+      }
+    });
+  for (auto& thread : threads) thread.join();
+  felix::token_count settled = 0;
+  int tallies = 0;
+  agent.for_each_tally([&](const tally& each) {
+    settled += each.settled();
+    ++tallies;
+    CHECK_FALSE(each.is_claimed());
+  });
+  CHECK(settled == spent[0] + spent[1] + spent[2] + spent[3]);
+  CHECK(tallies >= 2);
+  CHECK(tallies <= 8);
+}
