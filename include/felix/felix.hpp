@@ -44,10 +44,14 @@
 #include <felix/budget/budget_exceeded.hpp>
 #include <felix/budget/budget_scope.hpp>
 #include <felix/budget/budget_status.hpp>
+#include <felix/budget/estimation.hpp>
 #include <felix/budget/estimator.hpp>
 #include <felix/budget/ledger.hpp>
+#include <felix/budget/prompt_bound.hpp>
+#include <felix/budget/prompt_size.hpp>
 #include <felix/budget/role_id.hpp>
 #include <felix/budget/stage_taper.hpp>
+#include <felix/budget/text_bound.hpp>
 #include <felix/budget/token_budget.hpp>
 #include <felix/error.hpp>
 #include <felix/error_kind.hpp>

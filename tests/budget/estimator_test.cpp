@@ -1,188 +1,27 @@
 // SPDX-License-Identifier: MIT
-// budget: the bound of a text against measured normal forms, and the estimator's two sums answer by answer.
+// budget: the estimator's two sums, answer by answer.
 #include <felix/budget/estimator.hpp>
 
 #include "support/catch.hpp"
 
 #include <algorithm>
 #include <array>
-#include <initializer_list>
 #include <limits>
-#include <string>
 #include <type_traits>
-#include <vector>
 
-using felix::text_token_bound;
 using felix::token_count;
 
-static_assert(noexcept(text_token_bound("")));
 static_assert(std::is_trivially_copyable_v<felix::prompt_estimator>);
 
 namespace {
 
 constexpr token_count gibi = token_count{1} << 30;
 
-std::string utf8(char32_t code_point) {
-  const auto trail = [&](unsigned shift) { return static_cast<char>(0x80U | (code_point >> shift & 0x3FU)); };
-  if (code_point < 0x80) return {static_cast<char>(code_point)};
-  if (code_point < 0x800) return {static_cast<char>(0xC0U | code_point >> 6U), trail(0)};
-  if (code_point < 0x10000) return {static_cast<char>(0xE0U | code_point >> 12U), trail(6), trail(0)};
-  return {static_cast<char>(0xF0U | code_point >> 18U), trail(12), trail(6), trail(0)};
-}
-
-std::string utf8(std::initializer_list<char32_t> code_points) {
-  std::string text;
-  for (const char32_t code_point : code_points) text += utf8(code_point);
-  return text;
-}
-
-// The tokens that a text can be beyond its bytes and the one of its segment.
-token_count growth(std::string_view text) { return text_token_bound(text) - static_cast<token_count>(text.size()) - 1; }
-
 felix::prompt_size sized(token_count bytes, token_count text_bound, int messages = 1) {
   return {.bytes = bytes, .text_bound = text_bound, .messages = messages};
 }
 
 }  // namespace
-
-TEST_CASE("text_token_bound: ordinary text is its bytes + 1", "[budget][estimator]") {
-  CHECK(text_token_bound("") == 1);
-  CHECK(text_token_bound(" ") == 2);
-  CHECK(text_token_bound(std::string_view{"\0", 1}) == 2);
-  CHECK(text_token_bound("\x7F") == 2);
-  CHECK(text_token_bound("Why is the sky blue?") == 21);
-  CHECK(growth("Gr\xC3\xBC\xC3\x9F Gott, \xE4\xBD\xA0\xE5\xA5\xBD, \xED\x95\x9C, \xF0\x9F\x98\x80") == 0);
-  CHECK(text_token_bound(std::string(100'000, 'a')) == 100'001);
-}
-
-TEST_CASE("text_token_bound: exactly 92 code points grow, each to three times its bytes", "[budget][estimator]") {
-  int growing = 0;
-  for (char32_t code_point = 0; code_point <= 0x10FFFF; ++code_point) {
-    if (code_point >= 0xD800 && code_point <= 0xDFFF) continue;
-    const std::string text = utf8(code_point);
-    const token_count more = growth(text);
-    if (more == 0) continue;
-    ++growing;
-    if (more != 2 * static_cast<token_count>(text.size()))
-      FAIL("U+" << std::hex << static_cast<std::uint32_t>(code_point));
-  }
-  CHECK(growing == 92);
-}
-
-TEST_CASE("text_token_bound: the ends of the growing ranges, and what lies just outside", "[budget][estimator]") {
-  struct row {
-    char32_t first, last;
-  };
-  const auto [first, last] = GENERATE(values<row>(
-      {{0x344, 0x344},   {0x958, 0x95F},     {0x9DC, 0x9DD},    {0x9DF, 0x9DF},   {0xA33, 0xA33},   {0xA36, 0xA36},
-       {0xA59, 0xA5B},   {0xA5E, 0xA5E},     {0xB5C, 0xB5D},    {0xF43, 0xF43},   {0xF4D, 0xF4D},   {0xF52, 0xF52},
-       {0xF57, 0xF57},   {0xF5C, 0xF5C},     {0xF69, 0xF69},    {0xF73, 0xF73},   {0xF75, 0xF76},   {0xF78, 0xF78},
-       {0xF81, 0xF81},   {0xF93, 0xF93},     {0xF9D, 0xF9D},    {0xFA2, 0xFA2},   {0xFA7, 0xFA7},   {0xFAC, 0xFAC},
-       {0xFB9, 0xFB9},   {0x2ADC, 0x2ADC},   {0xFA6C, 0xFA6C},  {0xFACF, 0xFAD1}, {0xFAD5, 0xFAD7}, {0xFB1D, 0xFB1D},
-       {0xFB1F, 0xFB1F}, {0xFB2A, 0xFB36},   {0xFB38, 0xFB3C},  {0xFB3E, 0xFB3E}, {0xFB40, 0xFB41}, {0xFB43, 0xFB44},
-       {0xFB46, 0xFB4E}, {0x1D15E, 0x1D164}, {0x1D1BB, 0x1D1C0}}));
-  CAPTURE(static_cast<std::uint32_t>(first));
-  CHECK(growth(utf8(first)) == 2 * static_cast<token_count>(utf8(first).size()));
-  CHECK(growth(utf8(last)) == 2 * static_cast<token_count>(utf8(last).size()));
-  CHECK(growth(utf8(first - 1)) == 0);
-  CHECK(growth(utf8(last + 1)) == 0);
-}
-
-TEST_CASE("text_token_bound: never below the bytes of the text's NFC form", "[budget][estimator]") {
-  struct row {
-    std::string text;
-    token_count nfc_bytes;  // measured with the normaliser of Python 3.11, Unicode 14
-  };
-  const auto [text, nfc_bytes] = GENERATE(values<row>({{utf8({0x0344}), 4},
-                                                       {utf8({0x0958}), 6},
-                                                       {utf8({0x2ADC}), 5},
-                                                       {utf8({0xFB2C}), 6},
-                                                       {utf8({0x1D160}), 12},
-                                                       {utf8({0xF2, 0x0323}), 5},  // ò and a dot below
-                                                       {utf8({0x01D5, 0x031B}), 6},
-                                                       {utf8({0x01D5, 0x0323}), 7},
-                                                       {utf8({0x01D5, 0x0324}), 7},
-                                                       {utf8({0x01DE, 0x0325}), 7},
-                                                       {utf8({0x1E64, 0x0326}), 6},
-                                                       {utf8({0x010E, 0x0327}), 5},
-                                                       {utf8({0x01D5, 0x0328}), 6},
-                                                       {utf8({0x01D5, 0x032D}), 7},
-                                                       {utf8({0x0124, 0x032E}), 5},
-                                                       {utf8({0x01D5, 0x0330}), 7},
-                                                       {utf8({0x00D1, 0x0331}), 5},
-                                                       {utf8({0x01D5, 0x0316, 0x0323}), 9},  // through another mark
-                                                       {utf8({0x01D5, 0x0301, 0x0323}), 9},
-                                                       {utf8({0x01D5, 0x0344, 0x0323}), 11}}));
-  CAPTURE(text);
-  CHECK(text_token_bound(text) > nfc_bytes);
-  CHECK(text_token_bound(text + text + 'a' + text) > 3 * nfc_bytes + 1);
-  CHECK(text_token_bound(text) <= 3 * static_cast<token_count>(text.size()) + 1);  // no form is longer than that
-}
-
-TEST_CASE("text_token_bound: a mark takes a letter apart once, and an ASCII letter never", "[budget][estimator]") {
-  CHECK(growth(utf8({0xF2, 0x0323})) == 3);
-  CHECK(growth(utf8({0xF2, 0x0323, 0x0328})) == 3);
-  CHECK(growth(utf8({0xF2, 0x0323, 0xF2, 0x0323})) == 6);
-  CHECK(growth(utf8({0xF2, 'o', 0x0323})) == 0);
-  CHECK(growth(utf8({'o', 0x0323})) == 0);
-  CHECK(growth(utf8({'o', 0x0300, 0x0323})) == 0);  // decomposed Latin text: its marks are in their own block
-  CHECK(growth(utf8({0x0323})) == 0);
-  CHECK(growth(utf8({0xF2, 0x0301})) == 0);
-  for (const char32_t outside : std::initializer_list<char32_t>{0x031A, 0x031C, 0x0322, 0x0329, 0x032C, 0x032F, 0x0332})
-    CHECK(growth(utf8({0xF2, outside})) == 0);
-}
-
-TEST_CASE("text_token_bound: a byte that is not UTF-8 counts as the three of U+FFFD", "[budget][estimator]") {
-  struct row {
-    std::string_view text;
-    int invalid;
-  };
-  const auto [text, invalid] =
-      GENERATE(values<row>({{"\x80", 1},
-                            {"\x80\xBF\x80", 3},
-                            {"\xC0\x80", 2},  // overlong
-                            {"\xC1\xBF", 2},
-                            {"\xE0\x9F\xBF", 3},
-                            {"\xF0\x8F\xBF\xBF", 4},
-                            {"\xED\xA0\x80", 3},  // a surrogate
-                            {"\xED\xBF\xBF", 3},
-                            {"\xF4\x90\x80\x80", 4},  // above U+10FFFF
-                            {"\xF5\x80\x80\x80", 4},
-                            {"\xFE\xFF", 2},
-                            {"\xC3", 1},  // cut short by the end
-                            {"\xE2\x82", 2},
-                            {"\xF0\x9F\x98", 3},
-                            {"\xC3z", 1},  // cut short by a letter
-                            {"z\xE2\x82z", 2},
-                            {"\xE2\xC3\xA9", 1},  // by another sequence
-                            {"\xF0\x9F\xE2\x82\xAC", 2},
-                            {"\xE0\xA0\x80\xED\x9F\xBF\xEE\x80\x80\xF0\x90\x80\x80\xF4\x8F\xBF\xBF", 0}}));
-  CAPTURE(text);
-  CHECK(growth(text) == 2 * invalid);
-}
-
-TEST_CASE("text_token_bound: the fast path over ASCII steps over nothing", "[budget][estimator]") {
-  for (std::size_t before = 0; before < 20; ++before)
-    for (std::size_t after = 0; after < 20; ++after) {
-      CAPTURE(before, after);
-      CHECK(growth(std::string(before, 'a') + utf8(0x1D160) + std::string(after, 'z')) == 8);
-      CHECK(growth(std::string(before, 'a') + '\xFF' + std::string(after, 'z') + '\x80') == 4);
-      CHECK(growth(std::string(before, 'a') + utf8({0xF2, 0x0323}) + std::string(after, 'z') + utf8(0x0323)) == 3);
-    }
-}
-
-TEST_CASE("text_token_bound: the bound of two texts together is at most the sum of theirs", "[budget][estimator]") {
-  const std::vector<std::string> parts{"", "a", "\x80", "\xE2\x82", "\xAC", utf8(0xF2), utf8(0x0344), utf8(0xFB4E)};
-  for (const auto& a : parts)
-    for (const auto& b : parts) CHECK(text_token_bound(a + b) <= text_token_bound(a) + text_token_bound(b) - 1);
-}
-
-TEST_CASE("prompt_size: adds up texts and messages", "[budget][estimator]") {
-  const auto size = felix::prompt_size{}.add("You are terse.").add(utf8(0x0344)).add_part("[]").add("");
-  CHECK(size.bytes == 14 + 2 + 2);
-  CHECK(size.text_bound == 15 + 7 + 3 + 1);
-  CHECK(size.messages == 3);
-}
 
 TEST_CASE("prompt_estimator: before the first answer", "[budget][estimator]") {
   const felix::prompt_estimator fresh;
@@ -327,4 +166,29 @@ TEST_CASE("prompt_estimator: a copy learns on its own", "[budget][estimator]") {
   CHECK(original.planned(sized(400, 401)) == 150);
   CHECK(original.answers_seen() == 1);
   CHECK(copy.planned(sized(400, 401)) == 400);
+}
+
+TEST_CASE("prompt_estimator: images come on top", "[budget][estimator]") {
+  felix::prompt_estimator estimator;
+  auto size = sized(100, 101);
+  size.images = 2;
+  CHECK(estimator.planned(size) == 50 + 2 * 2'048);
+  CHECK(estimator.at_most(size) == 101 + 144 + 2 * 2'048);
+  estimator.learn(sized(400, 401), 100);
+  estimator.learn(size, 1'200);
+  CHECK(estimator.planned(size) == 38 + 1'200);  // 600 each; nothing is learned of the text
+  CHECK(estimator.planned(sized(400, 401)) == 150);
+  CHECK(estimator.at_most(size) == 101 + 2 * 2 * 600);
+  size.bytes = size.text_bound = 0;
+  CHECK(estimator.planned(size) == 1'200);
+}
+
+TEST_CASE("prompt_estimator: its bound is the one it was given", "[budget][estimator]") {
+  felix::prompt_estimator estimator{felix::prompt_bound{felix::template_allowance::always}};
+  estimator.learn(sized(1000, 1001), 300);
+  CHECK(estimator.at_most(sized(10, 11)) == 11 + 144);
+  CHECK_FALSE(estimator.one_at_a_time());
+  estimator.learn(sized(10, 11), 156);
+  CHECK(estimator.one_at_a_time());
+  CHECK(estimator.confidence(sized(10, 11)) == felix::estimate_confidence{});
 }
