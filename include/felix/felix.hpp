@@ -41,9 +41,12 @@
 #include <felix/async/when_any.hpp>
 #include <felix/async/work_item.hpp>
 #include <felix/budget/allotment.hpp>
+#include <felix/budget/any_estimator.hpp>
 #include <felix/budget/budget_exceeded.hpp>
 #include <felix/budget/budget_scope.hpp>
 #include <felix/budget/budget_status.hpp>
+#include <felix/budget/calibrated_estimator.hpp>
+#include <felix/budget/counted_estimator.hpp>
 #include <felix/budget/estimation.hpp>
 #include <felix/budget/estimator.hpp>
 #include <felix/budget/ledger.hpp>

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <felix/budget/detail/most_seen.hpp>
+#include <felix/budget/detail/overrun_watch.hpp>
 #include <felix/budget/estimation.hpp>
 #include <felix/budget/prompt_size.hpp>
 #include <felix/usage.hpp>
@@ -52,11 +53,7 @@ class prompt_bound {
   void learn(const prompt_size& size, token_count prompt_tokens) noexcept {
     if (prompt_tokens <= 0 || (size.bytes <= 0 && size.images <= 0)) return;
     prompt_tokens = std::min(prompt_tokens, highest);
-    if (prompt_tokens > at_most(size)) {
-      to_fit_ = agreement;
-    } else if (to_fit_ > 0) {
-      --to_fit_;
-    }
+    overruns_.learn(prompt_tokens <= at_most(size));
     if (size.images > 0) {
       ++image_answers_;
       image_.learn((prompt_tokens + size.images - 1) / size.images);  // some of it was text: too high, never too low
@@ -72,7 +69,7 @@ class prompt_bound {
   [[nodiscard]] estimate_confidence confidence(const prompt_size&) const noexcept { return {.share = 1}; }
 
   /// Since a server has counted more than at_most(), until 8 in a row were within.
-  [[nodiscard]] bool one_at_a_time() const noexcept { return to_fit_ > 0; }
+  [[nodiscard]] bool one_at_a_time() const noexcept { return overruns_.one_at_a_time(); }
   /// Answers to prompts without images.
   [[nodiscard]] std::int64_t answers_seen() const noexcept { return answers_seen_; }
   /// The largest template seen so far: 0 when no answer was above the bound of its texts.
@@ -90,7 +87,7 @@ class prompt_bound {
   }
 
  private:
-  /// NFKC makes at most 11 bytes of one (PROTOCOL: U+FDFA), and no tokenizer is known to be worse. More is a template's.
+  /// NFKC makes at most 11 bytes of one (U+FDFA), and no tokenizer is known to be worse. More is a template's.
   static constexpr token_count worst_tokens_per_byte = 11;
 
   static constexpr double as_double(token_count n) noexcept { return static_cast<double>(n); }
@@ -130,7 +127,7 @@ class prompt_bound {
   detail::most_seen image_;
   std::int64_t answers_seen_ = 0;
   std::int64_t image_answers_ = 0;
-  int to_fit_ = 0;  // answers that must be within before requests run side by side again
+  detail::overrun_watch overruns_;
   template_allowance allowed_ = template_allowance::until_answered;
 };
 
