@@ -50,6 +50,8 @@
 #include <felix/budget/estimation.hpp>
 #include <felix/budget/estimator.hpp>
 #include <felix/budget/ledger.hpp>
+#include <felix/budget/money.hpp>
+#include <felix/budget/price.hpp>
 #include <felix/budget/prompt_bound.hpp>
 #include <felix/budget/prompt_size.hpp>
 #include <felix/budget/role_id.hpp>
