@@ -2,6 +2,7 @@
 // budget: the bound of a text against measured normal forms, and of JSON against measured renderings.
 #include <felix/budget/text_bound.hpp>
 
+#include <felix/random.hpp>
 #include "support/catch.hpp"
 #include "support/utf8.hpp"
 
@@ -21,6 +22,58 @@ namespace {
 
 // The tokens that a text can be beyond its bytes and the one of its segment.
 token_count growth(std::string_view text) { return text_token_bound(text) - static_cast<token_count>(text.size()) - 1; }
+
+/// A JSON value of strings, numbers, arrays and objects, as short as it can be, and as long as a template may make it.
+class json_value {
+ public:
+  explicit json_value(felix::seeded_random& random) { add(random, 0); }
+  [[nodiscard]] const std::string& compact() const { return compact_; }
+  [[nodiscard]] const std::string& rendered() const { return rendered_; }
+
+ private:
+  void add(felix::seeded_random& random, std::size_t depth) {
+    const auto kind = random.next() % (depth > 12 ? 4 : 8);
+    if (kind < 2) return add_both(std::to_string(random.next() % 1'000));
+    if (kind < 4) return add_string(random);
+    const bool object = kind < 6;
+    add_both(object ? "{" : "[");
+    const auto members = 1 + random.next() % 3;
+    for (std::uint64_t i = 0; i < members; ++i) {
+      if (i > 0) add_both(",");
+      rendered_ += '\n' + std::string(4 * (depth + 1), ' ');
+      if (object) {
+        add_string(random);
+        add_both(":");
+        rendered_ += ' ';
+      }
+      add(random, depth + 1);
+    }
+    rendered_ += '\n' + std::string(4 * depth, ' ');
+    add_both(object ? "}" : "]");
+  }
+  void add_string(felix::seeded_random& random) {
+    add_both("\"");
+    for (auto letters = random.next() % 12; letters > 0; --letters) {
+      switch (random.next() % 12) {
+        case 0: add_as(std::string(1, "<>&'"[random.next() % 4]), "\\u003c"); break;
+        case 1: add_both("\\\""); break;
+        case 2: add_both("\\\\"); break;
+        case 3: add_as(utf8(0xE4), "\\u00e4"); break;
+        case 4: add_as(utf8(0x1F600), "\\ud83d\\ude00"); break;
+        case 5: add_both(std::string(1, "{}[],:"[random.next() % 6])); break;
+        default: add_both("x"); break;
+      }
+    }
+    add_both("\"");
+  }
+  void add_both(std::string_view text) { add_as(text, text); }
+  void add_as(std::string_view compact, std::string_view rendered) {
+    compact_ += compact;
+    rendered_ += rendered;
+  }
+
+  std::string compact_, rendered_;
+};
 
 }  // namespace
 
@@ -202,4 +255,16 @@ TEST_CASE("json_token_bound: only structure is laid out", "[budget][text_bound]"
   CHECK(json_token_bound("[1,2,3,4,5]", 1000) > 6 * 4 * 1000);              // a line for each
   CHECK(json_token_bound(std::string(100, ']')) == 2 * 101);                // below the top there is no less than none
   CHECK(json_token_bound("[,]", 1'000'000) < 4 + 3 * (1 + 4 * 1'024) + 1);  // as deep as servers go
+}
+
+TEST_CASE("json_token_bound: no rendering has more bytes", "[budget][text_bound]") {
+  int nested = 0;
+  for (std::uint64_t seed = 0; seed < 3'000; ++seed) {
+    felix::seeded_random random{seed};
+    const json_value json{random};
+    if (json_token_bound(json.compact()) < static_cast<token_count>(json.rendered().size()))
+      FAIL("seed " << seed << ": " << json.compact());
+    nested += json.rendered().size() > 2 * json.compact().size() ? 1 : 0;
+  }
+  CHECK(nested > 500);  // many are longer than twice
 }
