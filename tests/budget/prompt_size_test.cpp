@@ -50,6 +50,7 @@ TEST_CASE("prompt_size: images are no bytes", "[budget][prompt_size]") {
 TEST_CASE("prompt_size: its kind is what an eighth of it is", "[budget][prompt_size]") {
   CHECK(prompt_size{}.kind() == text_kind::prose);
   CHECK(prompt_size{}.add("Why is the sky blue, and the sea?\n").kind() == text_kind::prose);
+  CHECK(prompt_size{}.add("WHY IS THE SKY BLUE, AND THE SEA?").kind() == text_kind::prose);
   CHECK(prompt_size{}.add("for (int i = 0; i < n; ++i) sum += a[i];").kind() == text_kind::code);
   CHECK(prompt_size{}.add_json(R"({"type":"object"})").kind() == text_kind::code);
   CHECK(prompt_size{}.add("2026 1984 1066").kind() == text_kind::code);

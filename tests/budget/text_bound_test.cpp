@@ -254,6 +254,7 @@ TEST_CASE("json_token_bound: only structure is laid out", "[budget][text_bound]"
   CHECK(json_token_bound(R"("\\")" + deep) > 40 * 40 * 2);                  // a backslash is: outside
   CHECK(json_token_bound("[1,2,3,4,5]", 1000) > 6 * 4 * 1000);              // a line for each
   CHECK(json_token_bound(std::string(100, ']')) == 2 * 101);                // below the top there is no less than none
+  CHECK(json_token_bound(deep + std::string(80, ']')) > 40 * 40 * 4);       // and takes nothing back
   CHECK(json_token_bound("[,]", 1'000'000) < 4 + 3 * (1 + 4 * 1'024) + 1);  // as deep as servers go
 }
 

@@ -56,7 +56,7 @@ class prompt_bound {
     overruns_.learn(prompt_tokens <= at_most(size));
     if (size.images > 0) {
       ++image_answers_;
-      image_.learn((prompt_tokens + size.images - 1) / size.images);  // some of it was text: too high, never too low
+      image_.learn((prompt_tokens + size.images - 1) / size.images);  // with its share of the text
       return;
     }
     ++answers_seen_;
@@ -74,7 +74,7 @@ class prompt_bound {
   [[nodiscard]] std::int64_t answers_seen() const noexcept { return answers_seen_; }
   /// The largest template seen so far: 0 when no answer was above the bound of its texts.
   [[nodiscard]] token_count template_tokens() const noexcept { return template_.most(); }
-  /// The most tokens that one image took, with its share of the text; 2,048 before an answer has shown it.
+  /// The most tokens that one image took, where a prompt's images share its tokens alike; 2,048 before an answer.
   [[nodiscard]] token_count image_tokens() const noexcept { return image_answers_ == 0 ? first_image : image_.most(); }
   /// `image_tokens()` for all images of a prompt.
   [[nodiscard]] token_count planned_images(const prompt_size& size) const noexcept {
