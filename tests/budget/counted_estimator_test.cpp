@@ -87,6 +87,7 @@ TEST_CASE("counted_estimator: counted texts lack the template", "[budget][counte
   counted_estimator estimator{here};
   CHECK(estimator.planned(texts(250)) == 250 + 2 * 5);
   CHECK(estimator.at_most(texts(250)) == 250 + 2 * 16 + 128);
+  CHECK(estimator.confidence(texts(250)) == felix::estimate_confidence{});
   estimator.learn(texts(250), 280);  // 30
   CHECK(estimator.planned(texts(250)) == 280);
   CHECK(estimator.at_most(texts(250)) == 250 + 2 * 30 + 2);              // twice, and a token a message

@@ -61,9 +61,10 @@ class counted_estimator {
     otherwise_.learn(size, prompt_tokens);
   }
 
+  /// 100 % for a count of the whole that answers agree with. None is stated where something is added to a count.
   [[nodiscard]] estimate_confidence confidence(const prompt_size& size) const noexcept {
-    if (is_counted_here(size)) return {.share = 1};
-    return is_counted(size) ? estimate_confidence{} : otherwise_.confidence(size);
+    if (!is_counted(size)) return otherwise_.confidence(size);
+    return {.share = planned(size) == at_most(size) ? 1.0 : 0.0};
   }
   [[nodiscard]] bool one_at_a_time() const noexcept { return overruns_.one_at_a_time() || otherwise_.one_at_a_time(); }
   [[nodiscard]] std::int64_t answers_seen() const noexcept { return otherwise_.answers_seen(); }
