@@ -91,10 +91,14 @@ TEST_CASE("prompt_bound: what a template can be is the template's", "[budget][pr
   CHECK(bound.tokens_per_byte() == 1);
   CHECK(bound.template_tokens() == 144);
   CHECK_FALSE(bound.one_at_a_time());
-  bound.learn(sized(100), 101 + 289);  // twice 144 were allowed for
+  bound.learn(sized(100), 101 + 288);  // twice 144 were allowed for
+  CHECK(bound.tokens_per_byte() == 1);
+  CHECK(bound.template_tokens() == 288);
+  CHECK_FALSE(bound.one_at_a_time());
+  bound.learn(sized(100), 101 + 577);  // twice 288 were
   CHECK(bound.one_at_a_time());
-  CHECK(bound.tokens_per_byte() == Approx(1.5 * 390 / 100));
-  CHECK(bound.template_tokens() == 144);
+  CHECK(bound.tokens_per_byte() == Approx(1.5 * 678 / 100));
+  CHECK(bound.template_tokens() == 288);
 }
 
 TEST_CASE("prompt_bound: a template that the first answer did not show counts as above the bound once",
@@ -113,7 +117,7 @@ TEST_CASE("prompt_bound: eleven tokens a byte are the worst tokenizer, the rest 
   bound.learn(sized(100), 1'099);
   CHECK(bound.tokens_per_byte() == Approx(16.485));
   prompt_bound most;
-  most.learn(sized(100), 1'100);
+  most.learn(sized(100), 1'109);
   CHECK(most.tokens_per_byte() == 16.5);
   prompt_bound beyond;
   beyond.learn(sized(2), 5'000);  // a long system text around "Hi"
@@ -162,5 +166,6 @@ TEST_CASE("prompt_bound: nonsense overflows nothing", "[budget][prompt_bound]") 
   CHECK(bound.planned_images(size) == prompt_bound::highest);
   bound.learn(sized(1), most);
   CHECK(bound.at_most(sized(1)) == prompt_bound::highest);
+  CHECK(bound.at_most(sized(prompt_bound::highest / 4)) == prompt_bound::highest);
   CHECK(bound.at_most(sized(most - 1)) == prompt_bound::highest);
 }
