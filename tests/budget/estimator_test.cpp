@@ -51,6 +51,8 @@ TEST_CASE("prompt_estimator: plans with 1.5 times the most tokens per byte seen"
   CHECK(estimator.planned(sized(2, 3)) == 1);  // exactly 1
   estimator.learn(sized(3, 4), 2);
   CHECK(estimator.planned(sized(400, 401)) == 400);  // 1.5 · 2/3 is the bytes
+  estimator.learn(sized(10, 11), 12);
+  CHECK(estimator.planned(sized(400, 401)) == 400);
   estimator.learn(sized(10, 11), 90);
   CHECK(estimator.planned(sized(400, 401)) == 400);  // never more
 }
@@ -107,6 +109,8 @@ TEST_CASE("prompt_estimator: an answer without usage, or to no text, teaches not
   CHECK(estimator.answers_seen() == 0);
   CHECK(estimator.planned(sized(100, 101)) == 50);
   CHECK(estimator.at_most(sized(100, 101)) == 245);
+  estimator.learn(sized(400, 401), 100);
+  CHECK(estimator.planned(sized(400, 401)) == 150);
 }
 
 TEST_CASE("prompt_estimator: what is a maximum does not depend on the order of the answers", "[budget][estimator]") {

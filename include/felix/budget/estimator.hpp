@@ -38,9 +38,9 @@ class prompt_estimator {
 
   void learn(const prompt_size& size, token_count prompt_tokens) noexcept {
     bound_.learn(size, prompt_tokens);
-    if (prompt_tokens <= 0 || size.bytes <= 0 || size.images > 0) return;
+    if (size.bytes <= 0 || size.images > 0) return;
     prompt_tokens = std::min(prompt_tokens, highest);
-    // Cross-multiplied, so that no quotient is rounded; exact as long as the products are below 2^53.
+    // Cross-multiplied, so that no quotient is rounded; exact as long as the products are below 2^53. No usage is never more.
     if (as_double(prompt_tokens) * as_double(densest_bytes_) > as_double(densest_tokens_) * as_double(size.bytes)) {
       densest_tokens_ = prompt_tokens;
       densest_bytes_ = size.bytes;
