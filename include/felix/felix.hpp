@@ -47,6 +47,7 @@
 #include <felix/budget/budget_status.hpp>
 #include <felix/budget/calibrated_estimator.hpp>
 #include <felix/budget/counted_estimator.hpp>
+#include <felix/budget/custom_budget.hpp>
 #include <felix/budget/estimation.hpp>
 #include <felix/budget/estimator.hpp>
 #include <felix/budget/ledger.hpp>
