@@ -40,6 +40,7 @@
 #include <felix/async/when_all.hpp>
 #include <felix/async/when_any.hpp>
 #include <felix/async/work_item.hpp>
+#include <felix/budget/adaptive.hpp>
 #include <felix/budget/allotment.hpp>
 #include <felix/budget/any_estimator.hpp>
 #include <felix/budget/budget_exceeded.hpp>

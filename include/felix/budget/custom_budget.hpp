@@ -18,11 +18,10 @@ namespace felix::inline v1 {
 
 /// What a custom budget is made of: a normal one as it stands. For a strict one set all three numbers.
 struct custom_budget_options {
-  token_count base_budget =
-      1'200;  ///< of one agent in all its stages, times 1.2 for research, 0.8 for synthesis, 0.9 for a critic
-  token_count min_budget = 150;                        ///< a stage that would get fewer answer tokens is not called
-  token_count max_budget = 800;                        ///< no stage gets more
-  bool strict = false;                                 ///< a hard cap, the guide's taper and its strict stage maxima
+  token_count base_budget = 1'200;  ///< of an agent in all: research gets 1.2 times it, synthesis 0.8, a critic 0.9
+  token_count min_budget = 150;     ///< a stage that would get fewer answer tokens is not called
+  token_count max_budget = 800;     ///< no stage gets more
+  bool strict = false;              ///< a hard cap, the guide's taper and its strict stage maxima
   std::optional<token_count> session_cap_tokens = {};  ///< nothing: the mode's, 2,000 when strict, else 10,000
 };
 
@@ -37,7 +36,7 @@ class custom_allotment {
       throw error{errc::invalid_option,
                   "custom_budget: " + std::string{field} + " is " + std::to_string(value) + "; " + advice};
     };
-    const auto [base, min, max, strict, cap] = options;
+    const token_count base = options.base_budget, min = options.min_budget, max = options.max_budget;
     if (base < 1) refuse("base_budget", base, "it has to be at least 1");
     if (min < 1) refuse("min_budget", min, "it has to be at least 1: 0 tokens mean no call, never no limit");
     if (max < min) refuse("max_budget", max, "it has to be at least min_budget, " + std::to_string(min));
