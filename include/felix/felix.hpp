@@ -57,6 +57,7 @@
 #include <felix/budget/prompt_bound.hpp>
 #include <felix/budget/prompt_size.hpp>
 #include <felix/budget/role_id.hpp>
+#include <felix/budget/run_limits.hpp>
 #include <felix/budget/stage_taper.hpp>
 #include <felix/budget/text_bound.hpp>
 #include <felix/budget/token_budget.hpp>
