@@ -174,6 +174,13 @@ TEST_CASE("adaptive: each role has its first call, whatever it is worth", "[budg
   adaptive.started(poor.kind);
   CHECK(adaptive.fund(calls, 219).tokens == 119);  // now it is not kept any more
 
+  // One that the ledger refused, or that was too dear, was no first call.
+  adaptive_allotment refused{rich_and_poor};
+  refused.started({.role = "rich"});
+  refused.skipped({.role = "poor"});
+  CHECK(refused.fund(calls, 219).tokens == 0);
+  CHECK(refused.fund(std::span{calls}.subspan(1), 219).reason == funding_reason::floor);
+
   // Floors that do not fit beside those before them leave room for the cheaper ones behind.
   const adaptive_allotment fresh;
   std::vector dear{call_of("a"), call_of("b"), call_of("c")};

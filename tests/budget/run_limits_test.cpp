@@ -119,6 +119,8 @@ TEST_CASE("run_limits: the turn that hands back is bounded by what is left", "[b
   run_meter kept = meter;
   CHECK(kept.add(used(which, which == run_limit::time ? 10 : 1)) == next_turn::stop);
   CHECK(kept.reason() == run_end{which, limit_line::soft});  // it used what was left, no more
+  CHECK(kept.add(used(which, 20)) == next_turn::stop);       // what comes late is counted, and no reason
+  CHECK(kept.reason() == run_end{which, limit_line::soft});
   run_meter broken = meter;
   CHECK(broken.add(used(which, which == run_limit::time ? 11 : 2)) == next_turn::stop);
   CHECK(broken.reason() == run_end{which, limit_line::hard});
@@ -234,7 +236,7 @@ TEST_CASE("run_limits: what it is told adds up, whatever it is told", "[budget][
   constexpr auto most = std::numeric_limits<std::int64_t>::max();
   run_meter meter{{.hand_back_at = 0.8}};
   meter.add({.tokens = 10, .nano_cost = 20, .time = 5s, .tool_calls = 1});
-  meter.add({.tokens = 5, .nano_cost = 1, .time = 4s, .tool_calls = 2});  // a turn that began later and ended earlier
+  meter.add({.tokens = 5, .nano_cost = 1, .time = 4s, .tool_calls = 2});
   CHECK(meter.used().tokens == 15);
   CHECK(meter.used().nano_cost == 21);
   CHECK(meter.used().time == 5s);

@@ -256,8 +256,10 @@ inline call_funding adaptive_allotment::fund(std::span<const possible_call> call
                 [&](const candidate& each) { return each.max < each.min || each.prompt + each.min > left; });
   if (candidates.empty() || candidates.front().index != 0) return proposed;
   mark_floors(candidates);
-  std::stable_sort(candidates.begin(), candidates.end(), [](const candidate& a, const candidate& b) {
-    return a.is_floor != b.is_floor ? a.is_floor : !a.is_floor && a.worth > b.worth;
+  std::sort(candidates.begin(), candidates.end(), [](const candidate& a, const candidate& b) {
+    if (a.is_floor != b.is_floor) return a.is_floor;
+    if (!a.is_floor && a.worth != b.worth) return a.worth > b.worth;
+    return a.index < b.index;  // not left to a stable sort: clang 19 warns of the one in libstdc++ 12
   });
 
   std::vector<candidate> funded;

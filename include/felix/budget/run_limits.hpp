@@ -21,7 +21,7 @@ namespace felix::inline v1 {
 struct run_usage {
   token_count tokens = 0;            ///< prompts and answers
   std::int64_t nano_cost = 0;        ///< in billionths of a currency
-  std::chrono::nanoseconds time{0};  ///< since the run began, also at the end of a turn: turns may overlap
+  std::chrono::nanoseconds time{0};  ///< since the run began; a turn tells when it ended, not how long it took
   std::int64_t tool_calls = 0;
 };
 
@@ -67,7 +67,7 @@ enum class next_turn : unsigned char {
   return names[static_cast<std::size_t>(limit)];
 }
 
-/// Counts the turns of one run against its limits. It has no clock: the caller tells the time.
+/// Counts the turns of one run, one after the other, against its limits. It has no clock: the caller tells the time.
 ///     felix::run_meter meter{{.tokens = 4'000, .time = 2min, .tool_calls = 10}};
 ///     while (meter.next() != felix::next_turn::stop) {
 ///       const auto left = meter.left();   // for max_tokens, the time limit, and how many tool calls are carried out
@@ -77,6 +77,8 @@ enum class next_turn : unsigned char {
 ///     auto why = meter.reason();          // which limit, and whether the run could hand back what it had
 /// A run inside a turn of another gets outer.left_for_inner().narrowed_by(its_own); the outer one is told what it used, with
 /// a time of its own.
+/// With several turns in flight: begin no other once next() is not go_on. When all have ended, left() bounds the last one,
+/// also if next() has come to say stop meanwhile.
 /// Threads: none of its own; the owner guards it. A value.
 class run_meter {
  public:
