@@ -329,7 +329,7 @@ TEST_CASE("session: a stop ends it with the best text so far, and no slot and no
   CHECK(status.settled >= script.usage().total_tokens);  // what was in flight may have been spent
   CHECK(status.settled <= status.cap);
   CHECK_FALSE(session.so_far().complete);
-  CHECK(session.so_far().final_text.empty() == (script.usage().total_tokens == 0));
+  CHECK(session.so_far().final_text.empty() == session.so_far().contributions.empty());
   CHECK(session.so_far().failed == 0);
 }
 

@@ -243,7 +243,7 @@ class session {
     if (answer < (size == reservation_size::whole ? wanted : budget_.options().min_stage_tokens))
       return shortage::of_role;
     // Until an answer has shown what prompts cost here, no more is sent than fits under the cap at its worst.
-    const token_count worst = estimator_.at_most(stage.size) + answer;
+    const token_count worst = at_most(stage.size) + answer;
     if (estimator_.answers_seen() == 0 &&
         worst + unproven_ + cost_of_aside().worst > budget_.options().session_cap_tokens)
       return shortage::of_session;
@@ -269,12 +269,16 @@ class session {
     const token_count growth = stage.size.text_bound - stage.size.bytes - stage.size.messages;
     stage.planned_prompt = estimator_.planned(stage.size) + std::max<token_count>(0, growth);
   }
+  /// All that is spent on a prompt, and on what a server makes that ignores max_tokens.
+  [[nodiscard]] token_count at_most(const prompt_size& size) const {
+    return estimator_.at_most(size) + (budget_.is_hard() ? tokens_on_the_way : 0);
+  }
   [[nodiscard]] reservation_request request_for(const running_stage& stage, token_count answer,
                                                 reservation_size size) const {
     return {.agent = members_[stage.member].id,
             .role = members_[stage.member].role.name,
             .stage = stage.about.stage,
-            .prompt_tokens_at_most = estimator_.at_most(stage.size),
+            .prompt_tokens_at_most = at_most(stage.size),
             .prompt_tokens_planned = stage.planned_prompt,
             .answer_tokens = answer,
             .size = size};
@@ -533,7 +537,7 @@ class session {
     const auto parts = static_cast<token_count>(parts_);
     const token_count smallest = parts * (estimator_.planned(final_size(final_findings_bytes())) + least);
     return {.planned = std::max(shares_->share_of(roles::synthesis.name), smallest),
-            .worst = parts * (estimator_.at_most(final_size(0)) + least)};
+            .worst = parts * (at_most(final_size(0)) + least)};
   }
   void resize_aside() {
     const aside_cost cost = cost_of_aside();
@@ -618,7 +622,7 @@ class session {
     for (std::size_t bytes = final_findings_bytes();; bytes /= 2) {
       prepare(part,
               final_brief(part.member, findings_for(writer, stages_.empty() ? 0 : stages_.back().index + 1, bytes)));
-      const token_count prompt = budget_.is_hard() ? estimator_.at_most(part.size) : part.planned_prompt;
+      const token_count prompt = budget_.is_hard() ? at_most(part.size) : part.planned_prompt;
       answer = std::min(most_final_tokens(), room - prompt);
       if (answer >= decent || bytes == 0) break;
       if (bytes < smallest_findings) bytes = 0;  // halved, it stays 0: a last try without any

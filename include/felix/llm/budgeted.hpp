@@ -122,7 +122,7 @@ class budgeted {
       request.repeat_if([this] { return pay_again(); });
     }
     payment(payment&&) = delete;
-    /// Left in the middle: what came, and what may have come meanwhile, at the bound of the prompt.
+    /// Left in the middle.
     ~payment() {
       if (reservation_ && meter_.seen() > 0) charge_what_was_seen();
     }
@@ -165,11 +165,17 @@ class budgeted {
       reservation_.emplace(std::move(*next));
       return true;
     }
+    /// And what is on the way. Under a hard cap that was reserved; else a guess of ours is no overrun.
     token_usage charge_what_was_seen() {
-      constexpr token_count on_the_way = 32;  // made before the server noticed
-      token_usage usage{.prompt_tokens = request_.prompt_tokens_at_most,
-                        .completion_tokens =
-                            std::min(meter_.seen() + on_the_way, std::max(meter_.seen(), reservation_->max_tokens()))};
+      const token_count most = reservation_->max_tokens();
+      token_usage usage;
+      if (budget_.is_hard()) {
+        usage.prompt_tokens = request_.prompt_tokens_at_most - tokens_on_the_way;
+        usage.completion_tokens = std::min(meter_.seen(), most) + tokens_on_the_way;
+      } else {
+        usage.prompt_tokens = request_.prompt_tokens_planned;
+        usage.completion_tokens = std::max(meter_.seen(), std::min(meter_.seen() + tokens_on_the_way, most));
+      }
       usage.total_tokens = usage.prompt_tokens + usage.completion_tokens;
       take().settle(usage);
       return usage;
@@ -214,7 +220,7 @@ class budgeted {
     reservation_request asked{.agent = options_.agent,
                               .role = options_.role,
                               .stage = shared_->stages + 1,
-                              .prompt_tokens_at_most = answers * shared_->estimator.at_most(size),
+                              .prompt_tokens_at_most = answers * shared_->estimator.at_most(size) + tokens_on_the_way,
                               .prompt_tokens_planned = answers * shared_->estimator.planned(size),
                               .size = reservation_size::what_is_left};
     if (options_.agent.empty()) {
