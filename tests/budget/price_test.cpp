@@ -81,6 +81,7 @@ TEST_CASE("model_price: what only the total has is charged as the dearest", "[bu
 TEST_CASE("model_price: the worst cost of a reservation", "[budget][price]") {
   CHECK(mini.at_most(1'000, 500).nano_units() == 1'000 * 150 + 500 * 600);
   CHECK(mini.at_most(0, 0) == money{});
+  CHECK(mini.at_most(-5, -5) == money{});
   const model_price dear_to_cache{.prompt = "1", .answer = "1", .cached_prompt = "1.25"};
   CHECK(dear_to_cache.at_most(1'000, 0).nano_units() == 1'250'000);
 }
