@@ -166,6 +166,8 @@ TEST_CASE("prompt_bound: nonsense overflows nothing", "[budget][prompt_bound]") 
   CHECK(bound.planned_images(size) == prompt_bound::highest);
   bound.learn(sized(1), most);
   CHECK(bound.at_most(sized(1)) == prompt_bound::highest);
-  CHECK(bound.at_most(sized(prompt_bound::highest / 4)) == prompt_bound::highest);
   CHECK(bound.at_most(sized(most - 1)) == prompt_bound::highest);
+  prompt_bound worse;
+  worse.learn(sized(100), 1'100);
+  CHECK(worse.at_most(sized(prompt_bound::highest / 4)) == prompt_bound::highest);
 }
