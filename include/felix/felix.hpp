@@ -64,6 +64,7 @@
 #include <felix/error.hpp>
 #include <felix/error_kind.hpp>
 #include <felix/llm/aimd_limit.hpp>
+#include <felix/llm/budgeted.hpp>
 #include <felix/llm/chat_message.hpp>
 #include <felix/llm/chat_request.hpp>
 #include <felix/llm/chat_response.hpp>
@@ -71,6 +72,7 @@
 #include <felix/llm/client.hpp>
 #include <felix/llm/client_usage.hpp>
 #include <felix/llm/codec.hpp>
+#include <felix/llm/collect_within.hpp>
 #include <felix/llm/dialect.hpp>
 #include <felix/llm/embedding_request.hpp>
 #include <felix/llm/format.hpp>
