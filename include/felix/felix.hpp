@@ -84,6 +84,7 @@
 #include <felix/llm/limited.hpp>
 #include <felix/llm/model.hpp>
 #include <felix/llm/openai_model.hpp>
+#include <felix/llm/prompt_size_of.hpp>
 #include <felix/llm/rate_limit.hpp>
 #include <felix/llm/rate_limit_report.hpp>
 #include <felix/llm/request_usage.hpp>

@@ -5,6 +5,9 @@
 #include <felix/async/simulated_loop.hpp>
 #include <felix/async/timeout.hpp>
 #include <felix/async/when_all.hpp>
+#include <felix/budget/budget_scope.hpp>
+#include <felix/budget/calibrated_estimator.hpp>
+#include <felix/budget/counted_estimator.hpp>
 #include <felix/budget/token_budget.hpp>
 #include <felix/llm/limited.hpp>
 #include <felix/llm/retrying.hpp>
@@ -197,6 +200,78 @@ TEST_CASE("budgeted: a model that cannot stream is charged the same way", "[llm]
   auto llm = whole_model{server} | charge{budget};
   loop.run(llm.complete(question(60)));
   CHECK(budget.system_status().settled == server.spent().total_tokens);
+}
+
+TEST_CASE("budgeted: who waits gets the tokens that others give back, the most urgent first", "[llm][budgeted]") {
+  felix::simulated_loop loop;
+  simulated_server server{loop, {}};
+  strict_budget budget{{.session_cap_tokens = 1'100}};
+  auto llm = model_ref{server} | charge{budget, {.waits = true}};
+  std::vector<std::string> order;
+  const auto ask_as = [&](std::string name, felix::request_priority priority) -> felix::task<void> {
+    co_await llm.complete(question(200).priority(priority).user(name));
+    order.push_back(name);
+  };
+  std::vector<felix::task<void>> asked;
+  asked.push_back(ask_as("first", felix::request_priority::normal));
+  asked.push_back(ask_as("low", felix::request_priority::low));
+  asked.push_back(ask_as("urgent", felix::request_priority::urgent));
+  loop.run(felix::when_all(std::move(asked)));
+  CHECK(order == std::vector<std::string>{"first", "urgent", "low"});
+  CHECK(server.spent().total_tokens <= 1'100);
+  CHECK_THROWS_AS(loop.run(llm.complete(question(2'000))), felix::budget_exceeded);  // it never can
+}
+
+TEST_CASE("budgeted: an estimator learns from what is reported, and its plan counts under a planned cap",
+          "[llm][budgeted]") {
+  felix::simulated_loop loop;
+  simulated_server server{loop, {.tokens_per_byte = 0.25, .template_tokens = 10}};
+  felix::normal_budget budget{{.session_cap_tokens = 10'000}};
+  auto llm = model_ref{server} | charge{budget, {.estimator = felix::calibrated_estimator{}}};
+  const auto reserved_by = [&](std::string text) -> felix::task<felix::token_count> {
+    auto stream = llm.stream(chat_request{}.user(std::move(text)).max_tokens(10));
+    static_cast<void>(co_await stream.next());
+    co_return budget.system_status().reserved;
+  };
+  const auto text = std::string(1'000, 'q');
+  const auto before = loop.run(reserved_by(text));
+  for (std::uint64_t i = 0; i < 20; ++i) loop.run(llm.complete(chat_request{}.user(text).max_tokens(10).seed(i)));
+  const auto after = loop.run(reserved_by(text));
+  CHECK(before >= 1'000);
+  CHECK(after <= 400);
+}
+
+TEST_CASE("budgeted: with a count of the server itself no more than that is reserved", "[llm][budgeted]") {
+  felix::simulated_loop loop;
+  simulated_server server{loop, {.tokens_per_byte = 0.25, .template_tokens = 10}};
+  strict_budget budget{{.session_cap_tokens = 400}};
+  int counts = 0;
+  const auto count = [&](chat_request request) -> felix::task<felix::prompt_count> {
+    ++counts;
+    const auto bytes = static_cast<felix::token_count>(request.messages().front().content.size());
+    co_return felix::prompt_count{.tokens = (bytes + 3) / 4 + 10, .of = felix::prompt_count::scope::whole, .by = 1};
+  };
+  auto llm = model_ref{server} | charge{budget, {.estimator = felix::counted_estimator{1}, .count = count}};
+  auto blind = model_ref{server} | charge{budget};
+  const chat_request long_question = chat_request{}.user(std::string(600, 'q')).max_tokens(50);
+  CHECK_THROWS_AS(loop.run(blind.complete(long_question)), felix::budget_exceeded);
+  CHECK(loop.run(llm.complete(long_question)).usage() == server.spent());
+  CHECK(counts == 1);
+}
+
+TEST_CASE("budgeted: a cap in money holds, and what a model costs is charged there", "[llm][budgeted]") {
+  felix::simulated_loop loop;
+  simulated_server server{loop, {}};
+  const felix::model_price price{.prompt = "1", .answer = "4"};
+  felix::budget_scope wallet{"wallet", {.tokens = 1'000'000, .nano_cost = felix::money{"0.001"}.nano_units()}};
+  felix::normal_budget budget{{.within = &wallet}};
+  auto llm = model_ref{server} | charge{budget, {.price = price}};
+  loop.run(llm.complete(question(60)));
+  CHECK(wallet.status().nano_cost->settled == price.cost(server.spent()).nano_units());
+  CHECK(wallet.status().tokens.settled == server.spent().total_tokens);
+  CHECK_THROWS_AS(loop.run(llm.complete(question(400))), felix::budget_exceeded);  // 0.0016 for the answer
+  CHECK(server.requests() == 1);
+  CHECK(wallet.status().nano_cost->reserved == 0);
 }
 
 TEST_CASE("budgeted: the server's count never exceeds a hard cap, by seed", "[llm][budgeted]") {

@@ -4,8 +4,10 @@
 
 #include <felix/async/async_generator.hpp>
 #include <felix/async/task.hpp>
-#include <felix/budget/estimator.hpp>
+#include <felix/budget/any_estimator.hpp>
 #include <felix/budget/ledger.hpp>
+#include <felix/budget/price.hpp>
+#include <felix/budget/prompt_size.hpp>
 #include <felix/budget/role_id.hpp>
 #include <felix/error.hpp>
 #include <felix/llm/chat_request.hpp>
@@ -14,10 +16,12 @@
 #include <felix/llm/collect_within.hpp>
 #include <felix/llm/detail/answer_meter.hpp>
 #include <felix/llm/model.hpp>
+#include <felix/llm/prompt_size_of.hpp>
 #include <felix/usage.hpp>
 
 #include <algorithm>
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -28,11 +32,17 @@ namespace felix::inline v1 {
 template <model Inner>
 class budgeted;
 
-/// Whose requests are paid.
+/// Whose requests are paid, and how.
 struct charge_options {
   /// Its allotment holds, stage by stage. Empty: the budget's cap alone does, for whoever asks.
   agent_id agent = {};
   role_id role = {};
+  /// A request that does not fit waits until others have settled, by its priority; it fails at once when it never can.
+  bool waits = false;
+  any_estimator estimator = {};           ///< what a prompt is planned and bounded with
+  std::optional<model_price> price = {};  ///< for scopes that have a cap in money, which refuse what has none
+  /// Asks a server how many tokens a prompt has, for an estimator that goes by that (counted_estimator).
+  std::function<task<prompt_count>(chat_request)> count = {};
 };
 
 /// What users write.
@@ -43,11 +53,11 @@ struct charge_options {
 /// Lifetime: the budget outlives the models.
 class charge {
  public:
-  explicit charge(ledger& budget, charge_options options = {}) noexcept : budget_{&budget}, options_{options} {}
+  explicit charge(ledger& budget, charge_options options = {}) : budget_{&budget}, options_{std::move(options)} {}
 
   template <model Inner>
   friend budgeted<Inner> operator|(Inner inner, charge layer) {
-    return {std::move(inner), layer};
+    return {std::move(inner), std::move(layer)};
   }
 
  private:
@@ -61,7 +71,8 @@ class charge {
 /// sent: what was asked for, or without it what the role gets in a stage, as far as the budget has it. Where `Inner`
 /// streams, an answer that gets longer than that is cut (finish_reason::length), whatever the server makes of max_tokens.
 /// What is not used goes back; what was lost on the way may have been spent, and is charged; before a retry sends such
-/// a request once more it is paid once more, or not sent.
+/// a request once more it is paid once more, or not sent. Of several answers (`n`) each may be asked for by itself, so that
+/// the prompt is paid as often.
 /// Threads:  as `Inner`.
 /// Stop:     closes the request; what came is charged, and what the server may have made meanwhile.
 /// Throws:   budget_exceeded before anything is sent; else what `Inner` throws.
@@ -69,13 +80,14 @@ template <model Inner>
 class budgeted {
  public:
   budgeted(Inner inner, charge by)
-      : inner_{std::move(inner)}, budget_{by.budget_}, options_{by.options_}, shared_{std::make_unique<shared>()} {}
+      : inner_{std::move(inner)}, shared_{std::make_unique<shared>(*by.budget_, std::move(by.options_))} {}
 
   task<chat_response> complete(chat_request request) {
     if constexpr (streaming_model<Inner>) {
       co_return co_await collect(stream(std::move(request)));
     } else {
-      payment paid{*this, request};
+      payment paid{*shared_, request};
+      co_await pay(paid, request);
       try {
         chat_response answer = co_await inner_.complete(std::move(request));
         for (std::size_t i = 0; i < answer.choices().size(); ++i) paid.add(as_delta(answer.choices()[i], i), answer);
@@ -95,30 +107,60 @@ class budgeted {
     return {relay(std::move(request), whole), whole};
   }
 
-  [[nodiscard]] const ledger& budget() const noexcept { return *budget_; }
+  [[nodiscard]] const ledger& budget() const noexcept { return shared_->budget; }
   [[nodiscard]] Inner& inner() noexcept { return inner_; }
   [[nodiscard]] const Inner& inner() const noexcept { return inner_; }
 
  private:
   /// What its requests have in common.
   struct shared {
+    shared(ledger& paying, charge_options chosen)
+        : budget{paying}, options{std::move(chosen)}, estimator{std::move(options.estimator)} {}
+    ledger& budget;
+    const charge_options options;
     std::mutex mutex;  // guards what follows
-    prompt_estimator estimator;
+    any_estimator estimator;
     int stages = 0;
   };
 
   /// One request, from its reservation until it is charged.
   class payment {
    public:
-    /// Throws budget_exceeded. Changes the request to what was paid for.
-    payment(budgeted& by, chat_request& request)
-        : budget_{*by.budget_}, shared_{*by.shared_}, size_{size_of(request)}, answers_{request.n()} {
-      request_ = by.asked_for(request, size_);
-      reservation_.emplace(budget_.reserve(request_));
-      request_.answer_tokens = reservation_->max_tokens();
+    payment(shared& by, const chat_request& request)
+        : shared_{by}, size_{prompt_size_of(request)}, answers_{request.n()} {}
+    void note(const prompt_count& counted) noexcept { size_.counted = counted; }
+    /// What is asked of the budget.
+    [[nodiscard]] const reservation_request& asked_for(const chat_request& request) {
+      const charge_options& options = shared_.options;
+      std::scoped_lock lock{shared_.mutex};
+      request_ = {.agent = options.agent,
+                  .role = options.role,
+                  .stage = shared_.stages + 1,
+                  .prompt_tokens_at_most = answers_ * shared_.estimator.at_most(size_) + tokens_on_the_way,
+                  .prompt_tokens_planned = answers_ * shared_.estimator.planned(size_),
+                  .size = reservation_size::what_is_left};
+      const auto wanted = request.max_tokens();
+      if (options.agent.empty()) {
+        request_.answer_tokens = answers_ * wanted.value_or(shared_.budget.allotment_of(options.role).stage_max_tokens);
+        if (wanted) request_.size = reservation_size::whole;
+      } else {
+        ++shared_.stages;
+        const token_count stage = shared_.budget.stage_tokens(options.agent, options.role, request_.stage);
+        if (stage > 0) request_.answer_tokens = std::min(stage, answers_ * wanted.value_or(stage));
+      }  // 0: the ledger says what is missing
+      if (options.price)
+        request_.nano_cost_at_most =
+            options.price->at_most(request_.prompt_tokens_at_most, request_.answer_tokens).nano_units();
+      return request_;
+    }
+    /// Changes the request to what was paid for.
+    void open(ledger::reservation granted, chat_request& request) {
+      const token_count tokens = granted.max_tokens();
+      reservation_.emplace(std::move(granted));
+      request_.answer_tokens = tokens;
       request_.size = reservation_size::whole;
-      meter_ = detail::answer_meter{reservation_->max_tokens()};
-      request.max_tokens(std::max<token_count>(1, reservation_->max_tokens() / answers_));
+      meter_ = detail::answer_meter{tokens};
+      request.max_tokens(std::max<token_count>(1, tokens / answers_));
       request.repeat_if([this] { return pay_again(); });
     }
     payment(payment&&) = delete;
@@ -142,7 +184,7 @@ class budgeted {
       } else {
         usage = meter_.believed(usage, size_.bytes);
         learn_or_estimate(usage);
-        take().settle(usage);
+        charge(usage);
       }
       answer.usage(usage);
     }
@@ -159,7 +201,7 @@ class budgeted {
    private:
     /// What was sent may have been spent: the next attempt has to be paid beside it.
     bool pay_again() {
-      auto next = budget_.try_reserve(request_);
+      auto next = shared_.budget.try_reserve(request_);
       if (!next) return false;
       reservation_.reset();  // charges it
       reservation_.emplace(std::move(*next));
@@ -169,7 +211,7 @@ class budgeted {
     token_usage charge_what_was_seen() {
       const token_count most = reservation_->max_tokens();
       token_usage usage;
-      if (budget_.is_hard()) {
+      if (shared_.budget.is_hard()) {
         usage.prompt_tokens = request_.prompt_tokens_at_most - tokens_on_the_way;
         usage.completion_tokens = std::min(meter_.seen(), most) + tokens_on_the_way;
       } else {
@@ -177,66 +219,52 @@ class budgeted {
         usage.completion_tokens = std::max(meter_.seen(), std::min(meter_.seen() + tokens_on_the_way, most));
       }
       usage.total_tokens = usage.prompt_tokens + usage.completion_tokens;
-      take().settle(usage);
+      charge(usage);
       return usage;
     }
     void learn_or_estimate(token_usage& usage) {
       if (!usage.estimated) {
+        if (answers_ > 1) return;  // it may be the prompt several times
         std::scoped_lock lock{shared_.mutex};
         return shared_.estimator.learn(size_, usage.prompt_tokens);
       }
       usage.prompt_tokens = std::max(usage.prompt_tokens, request_.prompt_tokens_planned);
       usage.total_tokens = std::max(usage.total_tokens, usage.prompt_tokens + usage.completion_tokens);
     }
-    ledger::reservation take() {
+    void charge(const token_usage& usage) {
       ledger::reservation taken = std::move(*reservation_);
       reservation_.reset();
-      return taken;
+      const auto& price = shared_.options.price;
+      if (price && !usage.estimated) {
+        taken.settle(usage, price->cost(usage).nano_units());
+      } else {
+        taken.settle(usage);
+      }
     }
 
-    ledger& budget_;
     shared& shared_;
     prompt_size size_;
-    int answers_;
+    const token_count answers_;
     reservation_request request_;
     std::optional<ledger::reservation> reservation_;
     detail::answer_meter meter_{0};
   };
 
-  [[nodiscard]] static prompt_size size_of(const chat_request& request) {
-    prompt_size size;
-    for (const chat_message& message : request.messages()) {
-      size.add(message.content);
-      for (const tool_call& call : message.tool_calls) size.add_part(call.name).add_part(call.arguments);
+  task<void> pay(payment& paid, chat_request& request) {
+    const charge_options& options = shared_->options;
+    if (options.count) {
+      const prompt_count counted = co_await options.count(request);
+      paid.note(counted);
     }
-    for (const function_tool& tool : request.tools())
-      size.add_part(tool.name).add_part(tool.description).add_part(tool.parameters).add_part(tool.parameters);
-    return size;
-  }
-
-  [[nodiscard]] reservation_request asked_for(const chat_request& request, const prompt_size& size) {
-    const token_count answers = request.n();
-    std::scoped_lock lock{shared_->mutex};
-    reservation_request asked{.agent = options_.agent,
-                              .role = options_.role,
-                              .stage = shared_->stages + 1,
-                              .prompt_tokens_at_most = answers * shared_->estimator.at_most(size) + tokens_on_the_way,
-                              .prompt_tokens_planned = answers * shared_->estimator.planned(size),
-                              .size = reservation_size::what_is_left};
-    if (options_.agent.empty()) {
-      asked.answer_tokens =
-          answers * request.max_tokens().value_or(budget_->allotment_of(options_.role).stage_max_tokens);
-      if (request.max_tokens()) asked.size = reservation_size::whole;
-      return asked;
-    }
-    ++shared_->stages;
-    const token_count stage = budget_->stage_tokens(options_.agent, options_.role, asked.stage);
-    if (stage > 0) asked.answer_tokens = std::min(stage, answers * request.max_tokens().value_or(stage));
-    return asked;  // 0: the ledger says what is missing
+    const reservation_request& asked = paid.asked_for(request);
+    if (!options.waits) co_return paid.open(shared_->budget.reserve(asked), request);
+    auto granted = co_await shared_->budget.reserve(when_free<reservation_request>{asked, request.priority()});
+    paid.open(std::move(granted), request);
   }
 
   async_generator<chat_delta> relay(chat_request request, std::shared_ptr<chat_stream::answer> whole) {
-    payment paid{*this, request};
+    payment paid{*shared_, request};
+    co_await pay(paid, request);
     std::optional<chat_stream> held{inner_.stream(std::move(request))};  // ends before it is charged
     const auto inner = held->whole();
     whole->refer_to(inner);
@@ -257,8 +285,6 @@ class budgeted {
   }
 
   Inner inner_;
-  ledger* budget_;
-  charge_options options_;
   std::unique_ptr<shared> shared_;  // on the heap: requests refer to it while the stack is moved in
 };
 
