@@ -48,6 +48,11 @@ struct drawn {
     }
     if (chance(0.2)) patience = std::chrono::milliseconds{100 + random.next() % 20'000};
     task = "Write about " + std::string(1 + random.next() % 60, 'x');
+    if (strict && chance(0.1)) {
+      // Worse than any known tokenizer: what it has made of a prompt only its report can say.
+      manners = {.tokens_per_byte = random.uniform(1.1, 3), .refuses = manners.refuses};
+      patience = std::chrono::hours{10};
+    }
   }
 
   felix::seeded_random random;
@@ -125,15 +130,23 @@ constexpr std::uint64_t sessions_a_case = 100;
 constexpr std::uint64_t sessions_a_case = 2'500;
 #endif
 
+constexpr int most_in_flight = 8;  // the window
+
 void check_sessions(std::uint64_t part) {
   for (std::uint64_t i = 0; i < sessions_a_case; ++i) {
     const std::uint64_t seed = 10'000 * part + i;
     CAPTURE(seed);
     const drawn what{seed};
     const outcome got = run(seed, what);
-    // What a report hides, and nothing that was seen contradicts, nobody can count.
-    CHECK(got.spent.total_tokens <= got.budget.cap + got.hidden);
+    // What a report hides, and nothing that was seen contradicts, nobody can count; nor undo what a prompt has cost above
+    // its bound, which is shown, and after which no other request is sent until it is known whether it was alone.
+    CHECK(got.spent.total_tokens <= got.budget.cap + got.hidden + got.budget.prompt_overrun);
     CHECK(got.spent.total_tokens <= got.budget.settled + got.hidden);
+    int overruns = 0;
+    for (const auto& [agent, share] : got.budget.agents) overruns += share.prompt_overrun > 0 ? share.overruns : 0;
+    if (what.strict) CHECK(overruns <= most_in_flight);
+    const bool exaggerates = what.manners.reports == report::too_much;
+    if (what.strict && what.manners.tokens_per_byte <= 1 && !exaggerates) CHECK(got.budget.prompt_overrun == 0);
     CHECK(got.budget.reserved == 0);
     if (!got.stopped && got.answered > 0) CHECK_FALSE(got.result.final_text.empty());
   }

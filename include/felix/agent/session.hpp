@@ -16,13 +16,14 @@
 #include <felix/async/sleep.hpp>
 #include <felix/async/task.hpp>
 #include <felix/async/when_all.hpp>
-#include <felix/budget/estimator.hpp>
+#include <felix/budget/any_estimator.hpp>
 #include <felix/budget/ledger.hpp>
 #include <felix/error.hpp>
 #include <felix/llm/chat_request.hpp>
 #include <felix/llm/chat_response.hpp>
 #include <felix/llm/collect_within.hpp>
 #include <felix/llm/model.hpp>
+#include <felix/llm/prompt_size_of.hpp>
 #include <felix/telemetry/timeline.hpp>
 
 #include <algorithm>
@@ -46,6 +47,7 @@ struct session_options {
   std::size_t window = 8;            ///< stage k builds on what stages up to k - window have found; at least 1
   double accepted_confidence = 0.8;  ///< a synthesis this good ends the team's work
   std::function<void(const session_event&)> on_event = {};  ///< on the loop's thread; must not throw
+  any_estimator estimator = {};  ///< of prompts; it learns in the order of the stages, from what the window lets it see
 };
 
 /// Runs a team over logical time to a final text.
@@ -70,7 +72,8 @@ class session {
       : llm_{llm},
         budget_{budget},
         options_{std::move(options)},
-        style_{budget.is_hard() ? prompt_style::strict : prompt_style::normal} {
+        style_{budget.is_hard() ? prompt_style::strict : prompt_style::normal},
+        estimator_{options_.estimator} {
     if (who.size() == 0) throw error{errc::invalid_option, "session: the team has no agents; add some"};
     if (!(options_.simulation_time > 0 && options_.simulation_time <= 10'000))
       throw error{errc::invalid_option, "session: simulation_time is " + std::to_string(options_.simulation_time) +
@@ -187,6 +190,12 @@ class session {
     stage.index = k;
     stage.tick = planned.tick;
     for (;;) {
+      // A server that has counted more than the bound may do so again: what it does is seen before it gets more.
+      while (estimator_.one_at_a_time() && &stages_[first_open_] != &stage) {
+        running_stage& before = stages_[first_open_];
+        readable = std::max(readable, before.index + 1);
+        co_await settle(before);
+      }
       resize_aside();
       const shortage missing = reserve(stage, readable, reservation_size::whole);
       if (missing == shortage::none) break;
@@ -264,7 +273,7 @@ class session {
   void prepare(running_stage& stage, brief about) const {
     stage.about = std::move(about);
     stage.request = workers_[stage.member].agent.request_for(stage.about);
-    stage.size = size_of(stage.request);
+    stage.size = prompt_size_of(stage.request);
     // What grows under Unicode normalisation can be more tokens than bytes: planned in full.
     const token_count growth = stage.size.text_bound - stage.size.bytes - stage.size.messages;
     stage.planned_prompt = estimator_.planned(stage.size) + std::max<token_count>(0, growth);
@@ -291,7 +300,7 @@ class session {
       brief shorter = stage.about;
       shorter.max_tokens = tokens;
       chat_request again = workers_[stage.member].agent.request_for(shorter);
-      const prompt_size size = size_of(again);
+      const prompt_size size = prompt_size_of(again);
       if (size.bytes <= stage.size.bytes && size.text_bound <= stage.size.text_bound) stage.request = std::move(again);
     }
     stage.request.max_tokens(tokens);
@@ -468,12 +477,6 @@ class session {
     });
   }
 
-  [[nodiscard]] static prompt_size size_of(const chat_request& request) {
-    prompt_size size;
-    for (const auto& message : request.messages()) size.add(message.content);
-    return size;
-  }
-
   /// No stage of this role is planned to cost more.
   [[nodiscard]] token_count dearest_stage(const role_id& kind) const {
     const prompt_limits limits = limits_of(style_);
@@ -516,7 +519,7 @@ class session {
     const auto writer =
         static_cast<std::size_t>(std::find_if(members_.begin(), members_.end(), is_writer) - members_.begin());
     prompt_size size =
-        size_of(workers_[writer].agent.request_for(final_brief(writer, std::string(findings_bytes, 'x'))));
+        prompt_size_of(workers_[writer].agent.request_for(final_brief(writer, std::string(findings_bytes, 'x'))));
     return size;
   }
 
@@ -700,7 +703,7 @@ class session {
   std::optional<std::size_t> last_resort_;  // the member that only writes the final text
   std::deque<worker> workers_;              // beside members_
   std::optional<central_post> post_;
-  prompt_estimator estimator_;  // learns in the order of the view
+  any_estimator estimator_;  // learns in the order of the view
   std::optional<detail::role_shares> shares_;
   std::optional<ledger::set_aside> aside_;
   token_count unproven_ = 0;          // spent, and in flight at its worst; until the first answer
