@@ -220,6 +220,41 @@ TEST_CASE("waiting_line: a stop request that came before the wait ends it, unles
   CHECK(where.line.waiting() == 0);
 }
 
+namespace {
+
+// Notes whether a change that is made while it tries would find it.
+class seen_when_tried final : public felix::waiting_line::wait {
+ public:
+  seen_when_tried(felix::waiting_line& line, std::string& log) noexcept
+      : wait{line, request_priority::normal}, line_{line}, log_{log} {}
+  void await_resume() { finish("waiting to be seen"); }
+
+ private:
+  bool attempt(std::uint64_t pass) override {
+    log_ += pass == 0 ? '0' : line_.anybody() ? '+' : '-';
+    return log_.size() == 3;
+  }
+  felix::waiting_line& line_;
+  std::string& log_;
+};
+
+felix::task<> be_seen(felix::waiting_line& line, std::string& log) { co_await seen_when_tried{line, log}; }
+
+}  // namespace
+
+TEST_CASE("waiting_line: who tries in the line is seen by whoever makes a change", "[async][waiting_line]") {
+  felix::simulated_loop loop;
+  felix::waiting_line line;
+  std::string log;
+  line.changed();  // nobody is there
+  loop.spawn(be_seen(line, log), ignore);
+  CHECK(log == "0+");
+  line.changed();
+  loop.poll();
+  CHECK(log == "0++");
+  CHECK_FALSE(line.anybody());
+}
+
 TEST_CASE("waiting_line: no wake-up is lost between threads, and all leave as they came",
           "[async][waiting_line][threads]") {
   constexpr int parties = 400;

@@ -5,6 +5,7 @@
 #include <felix/budget/budget_status.hpp>
 #include <felix/budget/detail/held_sum.hpp>
 #include <felix/budget/role_id.hpp>
+#include <felix/queue/atomics.hpp>
 #include <felix/usage.hpp>
 
 #include <algorithm>
@@ -17,22 +18,37 @@
 
 namespace felix::inline v1::detail {
 
+/// Whose something is, for a while.
+template <class Atomics = std_atomics>
+class claim_flag {
+ public:
+  explicit claim_flag(bool claimed) noexcept : claimed_{claimed} {}
+
+  /// Acquires what the owner before has released. Looks first: a look does not take the cache line from the owner.
+  [[nodiscard]] bool claim() noexcept {
+    bool seen = is_claimed();
+    return !seen && claimed_.compare_exchange_strong(seen, true, std::memory_order_acquire, std::memory_order_relaxed);
+  }
+  void give_back() noexcept { claimed_.store(false, std::memory_order_release); }
+  [[nodiscard]] bool is_claimed() const noexcept { return claimed_.load(std::memory_order_relaxed); }
+
+ private:
+  typename Atomics::template atomic<bool> claimed_;
+};
+
 /// What requests of one stage of an agent have cost. A reservation has one to itself, from claim() to close(), so all but
-/// `busy_` is written by plain stores: a count of ten things for one exchange. As many are made as requests were
+/// `owner_` is written by plain stores: a count of ten things for one exchange. As many are made as requests were
 /// in flight at once.
-/// Orders: claim() acquires what the last owner has released by `busy_`. Whoever sums up reads from any thread: each
+/// Orders: claim() acquires what the last owner has released by `owner_`. Whoever sums up reads from any thread: each
 /// number is right by itself, and `settled` and `answered` are released last, after the sums that the cap is kept for.
 /// Aligned: threads write to tallies of their own, on cache lines of their own.
 class alignas(64) tally {
  public:
   explicit tally(int stage) noexcept : stage_{stage} {}
 
-  [[nodiscard]] bool claim(int stage) noexcept {
-    return stage_ == stage && !busy_.load(std::memory_order_relaxed) &&
-           !busy_.exchange(true, std::memory_order_acquire);
-  }
-  void unclaim() noexcept { busy_.store(false, std::memory_order_release); }
-  [[nodiscard]] bool is_claimed() const noexcept { return busy_.load(std::memory_order_acquire); }
+  [[nodiscard]] bool claim(int stage) noexcept { return stage_ == stage && owner_.claim(); }
+  void unclaim() noexcept { owner_.give_back(); }
+  [[nodiscard]] bool is_claimed() const noexcept { return owner_.is_claimed(); }
 
   /// A request was granted: `kept` tokens in all, `answer` of them for its answer.
   void open(token_count kept, token_count answer) noexcept {
@@ -93,7 +109,7 @@ class alignas(64) tally {
 
   const int stage_;
   tally* next_ = nullptr;  // written before it is published
-  std::atomic<bool> busy_{true};
+  claim_flag<> owner_{true};
   std::atomic<bool> seen_{false};  // a request was granted once
   std::atomic<int> stages_{0}, overruns_{0};
   count reserved_{0}, answer_reserved_{0}, settled_{0}, answered_{0}, granted_{0}, beyond_{0}, answer_overrun_{0},
