@@ -9,6 +9,7 @@
 #include <felix/async/timeout.hpp>
 #include <felix/budget/token_budget.hpp>
 #include <felix/random.hpp>
+#include "support/allocation_count.hpp"
 #include "support/catch.hpp"
 
 #include <array>
@@ -264,6 +265,28 @@ TEST_CASE("ledger: says how well it was kept to, by agent, role and stage", "[bu
   CHECK(status.stages.at(16).stages == 2);     // the last that is told apart
   CHECK(budget.agent_status("nobody").allotted() == 0);
   open.release();
+}
+
+TEST_CASE("ledger: allocates when an agent is first seen, or has more in flight than ever before", "[budget][ledger]") {
+  budget_scope company{"company", 5'000};
+  hard_budget budget{{.session_cap_tokens = 5'000, .within = &company}};
+  {
+    auto first = budget.reserve(of("a", 10));
+    auto second = budget.reserve(of("a", 10));
+    first.release();
+    second.release();
+  }
+  const felix::test::allocation_count since;
+  {
+    auto first = budget.reserve(of("a", 10));
+    auto second = budget.reserve(of("a", 10));
+    first.settle(used(5, 5));
+    const auto too_much = budget.try_reserve(of("a", 6'000));
+    second.release();
+    auto kept = budget.keep_aside(100, 100);
+    static_cast<void>(kept.resize(50, 50));
+  }
+  CHECK(since.calls() == 0);
 }
 
 // --- Waiting ---

@@ -14,11 +14,14 @@ namespace {
 std::atomic<std::size_t> all_calls{0}, all_bytes{0};
 std::mutex watching;  // guards what the next one points to
 std::atomic<felix::test::freed_text*> watch{nullptr};
+std::atomic<void (*)()> next_step{nullptr};
 
 void* counted(void* place, std::size_t bytes) {
   if (place == nullptr) throw std::bad_alloc{};
   all_calls.fetch_add(1, std::memory_order_relaxed);
   all_bytes.fetch_add(bytes, std::memory_order_relaxed);
+  if (next_step.load(std::memory_order_relaxed) != nullptr)
+    if (const auto step = next_step.exchange(nullptr)) step();
   return place;
 }
 
@@ -76,5 +79,7 @@ void freed_text::look_at(const void* place) noexcept {
   const std::string_view all{static_cast<const char*>(place), ::malloc_usable_size(const_cast<void*>(place))};
   if (all.find(who->text_) != std::string_view::npos) who->seen_ = true;
 }
+
+void before_next_allocation(void (*step)()) noexcept { next_step.store(step); }
 
 }  // namespace felix::test

@@ -42,4 +42,7 @@ class freed_text {
   bool seen_ = false;
 };
 
+/// Calls `step` once, in the middle of the next allocation: where another thread might stand between two steps of this one.
+void before_next_allocation(void (*step)()) noexcept;
+
 }  // namespace felix::test

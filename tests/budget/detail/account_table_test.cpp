@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <felix/budget/detail/account_table.hpp>
 
+#include "support/allocation_count.hpp"
 #include "support/catch.hpp"
 
 #if defined(__SANITIZE_THREAD__)
@@ -66,6 +67,37 @@ TEST_CASE("account_table: threads that add the same agents find the same account
   for (auto& thread : threads) thread.join();
   for (const auto& each : seen) CHECK(each == seen[0]);
   CHECK(std::set<account*>(seen[0].begin(), seen[0].end()).size() == agents);
+}
+
+namespace {
+
+account_table* shared_table = nullptr;
+account* shared_agent = nullptr;
+
+}  // namespace
+
+TEST_CASE("account_table: an agent that another thread adds in the meantime is added once", "[budget][account_table]") {
+  account_table table;
+  shared_table = &table;
+  account& before = table.find_or_add("a", "r");
+  felix::test::before_next_allocation([] { static_cast<void>(shared_table->find_or_add("b", "of the other")); });
+  account& b = table.find_or_add("b", "of the one");
+  CHECK(&b == table.find("b"));
+  CHECK(b.role() == felix::role_id{"of the other"});
+  CHECK(table.find("a") == &before);
+  int accounts = 0;
+  table.for_each([&](const account&) { ++accounts; });
+  CHECK(accounts == 2);
+}
+
+TEST_CASE("account: a tally that another thread adds in the meantime is not lost", "[budget][account_table]") {
+  account agent{"a", "r"};
+  shared_agent = &agent;
+  felix::test::before_next_allocation([] { static_cast<void>(shared_agent->claim(1)); });
+  static_cast<void>(agent.claim(1));
+  int tallies = 0;
+  agent.for_each_tally([&](const tally& each) { tallies += each.is_claimed(); });
+  CHECK(tallies == 2);
 }
 
 TEST_CASE("account: a tally belongs to one request, and is used again", "[budget][account_table]") {
