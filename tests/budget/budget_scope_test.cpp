@@ -571,8 +571,7 @@ TEST_CASE("budget_scope: threads spend at every level, and the invariant holds a
 namespace {
 
 felix::task<> spend(budget_scope& scope, token_count tokens, request_priority priority, std::atomic<int>& granted) {
-  const when_free asked{budget_amount{.tokens = tokens}, priority};
-  auto got = co_await scope.reserve(asked);
+  auto got = co_await scope.reserve(when_free{budget_amount{.tokens = tokens}, priority});
   ++granted;
   got.settle({.tokens = tokens % 2});
 }

@@ -592,8 +592,7 @@ namespace {
 
 felix::task<> wait_and_settle(ledger& budget, reservation_request request, request_priority priority,
                               std::atomic<int>& granted) {
-  const when_free asked{request, priority};
-  auto got = co_await budget.reserve(asked);
+  auto got = co_await budget.reserve(when_free{request, priority});
   ++granted;
   got.settle(used(1, 0));
 }

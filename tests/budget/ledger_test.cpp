@@ -403,6 +403,20 @@ TEST_CASE("ledger: a final text may exceed its agent's allotment, and counts to 
   CHECK(budget.stage_tokens("a", "r", 2) == 60);
 }
 
+TEST_CASE("ledger: a stage of fewer tokens than the least is not called", "[budget][ledger]") {
+  plain_ledger budget{cap_kind::planned, 1'000, 20};
+  budget.allotment = {.base_tokens = 1'000, .stage_max_tokens = 19};
+  CHECK(budget.stage_tokens("a", "r", 1) == 0);
+  CHECK_FALSE(budget.try_reserve({.agent = "a", .role = "r"}));
+  try {
+    auto slice = budget.reserve({.agent = "a", .role = "r"});
+    FAIL("granted " << slice.max_tokens());
+  } catch (const felix::budget_exceeded& refused) {
+    CHECK(refused.asked() == 20);
+    CHECK(refused.left() == 19);
+  }
+}
+
 TEST_CASE("ledger: a refusal leaves no trace", "[budget][ledger]") {
   plain_ledger budget{cap_kind::hard, 50};
   CHECK_FALSE(budget.try_reserve(request(100, 100, 50)));

@@ -74,7 +74,7 @@ class session_sums {
   const bool keeps_worst_case_;
   budget_scope* const within_;
   std::uint64_t closed_in_ = 0;  // the pass in which a waiter was refused by the session's cap; guarded by the line
-  alignas(64) sum planned_;
+  sum planned_;
   sum worst_;  // only under a hard cap
 };
 
