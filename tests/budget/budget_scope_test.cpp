@@ -12,11 +12,13 @@
 #include "support/catch.hpp"
 #include "support/seeds.hpp"
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <iterator>
 #include <list>
 #include <optional>
 #include <string>
@@ -522,6 +524,103 @@ TEST_CASE("budget_scope: random operations match the model at every step", "[bud
   CHECK(granted > 20);
   CHECK(refused > 20);
   for (open& each : opened) each.held.release();
+}
+
+namespace {
+
+// A wait that a test can look at, and stop.
+struct visitor {
+  visitor(int in, budget_amount asked, request_priority level) : scope{in}, amount{asked}, priority{level} {}
+
+  int scope;
+  budget_amount amount;
+  request_priority priority;
+  felix::stop_source stop = {};
+  enum class place : unsigned char { waits, holds, gone } now = place::waits;
+  std::optional<budget_scope::reservation> held = {};
+};
+
+felix::task<> visit(budget_scope& scope, visitor& me) {
+  try {
+    auto got = co_await scope.reserve(when_free{me.amount, me.priority});
+    me.held.emplace(std::move(got));
+    me.now = visitor::place::holds;
+  } catch (const felix::budget_exceeded&) {
+    me.now = visitor::place::gone;
+  } catch (const felix::cancelled&) {
+    me.now = visitor::place::gone;
+  }
+}
+
+// Who waits although he need not, or has no hope; -1: nobody. In the order of the line: who lacks something in a scope
+// keeps it from those behind him.
+int waits_in_vain(const tree& scopes, const std::list<visitor>& visitors) {
+  std::array<bool, 5> closed{};
+  for (int level = 3; level >= 0; --level) {
+    int number = -1;
+    for (const visitor& each : visitors) {
+      ++number;
+      if (each.now != visitor::place::waits || static_cast<int>(each.priority) != level) continue;
+      int lacks_in = -1;
+      bool must_wait = false;
+      for (int scope = each.scope; scope >= 0; scope = outer[static_cast<std::size_t>(scope)]) {
+        const auto at = static_cast<std::size_t>(scope);
+        const auto tokens = scopes.all[at]->status().tokens;
+        if (each.amount.tokens > tokens.cap - tokens.settled) return number;
+        must_wait = must_wait || closed[at];
+        if (lacks_in < 0 && each.amount.tokens > tokens.left()) lacks_in = scope;
+      }
+      if (must_wait) continue;
+      if (lacks_in < 0) return number;
+      closed[static_cast<std::size_t>(lacks_in)] = true;
+    }
+  }
+  return -1;
+}
+
+}  // namespace
+
+TEST_CASE("when_free: whatever happens, nobody waits for what he could have, or never will",
+          "[budget][budget_scope][waiting]") {
+  const auto seed = GENERATE(range(std::uint64_t{0}, std::uint64_t{40}));
+  CAPTURE(seed);
+  felix::simulated_loop loop{seed};
+  felix::seeded_random random{seed};
+  const auto up_to = [&](int limit) { return static_cast<int>(random.next() % static_cast<std::uint64_t>(limit + 1)); };
+  tree scopes;
+  std::list<visitor> visitors;
+  std::size_t waited = 0;
+  for (int step = 0; step < 250; ++step) {
+    CAPTURE(step);
+    const int what = up_to(9);
+    if (what <= 4) {
+      const int scope = up_to(4);
+      const budget_amount amount{.tokens = up_to(700)};
+      visitor& me = visitors.emplace_back(scope, amount, static_cast<request_priority>(up_to(3)));
+      loop.spawn(visit(*scopes.all[static_cast<std::size_t>(me.scope)], me), ignore, me.stop.get_token());
+    } else if (what == 5) {
+      auto passing = scopes.all[static_cast<std::size_t>(up_to(4))]->try_reserve({.tokens = up_to(900)});
+      if (passing) passing->settle({.tokens = up_to(2)});
+    } else if (!visitors.empty()) {
+      const auto which = std::next(visitors.begin(), up_to(static_cast<int>(visitors.size()) - 1));
+      if (which->now == visitor::place::waits && what == 6) which->stop.request_stop();
+      if (which->held) {
+        which->held->settle({.tokens = up_to(static_cast<int>(which->amount.tokens) / 16)});
+        which->held.reset();
+        which->now = visitor::place::gone;
+      }
+    }
+    while (loop.poll()) {}
+    REQUIRE(waits_in_vain(scopes, visitors) == -1);
+    for (const visitor& each : visitors) waited += each.now == visitor::place::waits;
+    visitors.remove_if([](const visitor& each) { return each.now == visitor::place::gone; });
+  }
+  CHECK(waited > 50);
+  for (visitor& each : visitors) each.stop.request_stop();
+  loop.shut_down();
+  for (visitor& each : visitors)
+    if (each.held) each.held->release();
+  for (const budget_scope* each : scopes.all) CHECK(each->status().tokens.reserved == 0);
 }
 
 // --- From several threads: Catch2's assertions are for one thread, so the others count ---
