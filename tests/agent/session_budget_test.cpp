@@ -5,6 +5,7 @@
 #include <felix/async/as_result.hpp>
 #include <felix/async/simulated_loop.hpp>
 #include <felix/async/timeout.hpp>
+#include <felix/budget/run_limits.hpp>
 #include <felix/budget/token_budget.hpp>
 #include <felix/llm/limited.hpp>
 #include <felix/llm/retrying.hpp>
@@ -165,4 +166,46 @@ TEST_CASE("session: no server, prompt or race exceeds its cap, seeds from 20,000
 }
 TEST_CASE("session: no server, prompt or race exceeds its cap, seeds from 30,000", "[agent][session][session_budget]") {
   check_sessions(3);
+}
+
+namespace {
+
+felix::session_result run_with(const felix::run_limits& limits) {
+  felix::simulated_loop loop;
+  simulated_server server{loop, {}};
+  auto llm = felix::model_ref{server} | felix::limit{4};
+  felix::normal_budget budget;
+  felix::session session{llm, felix::teams::complex(), budget, {.seed = 3, .limits = limits}};
+  auto result = loop.run(session.run("Write about tea"));
+  CHECK(budget.system_status().reserved == 0);
+  return result;
+}
+
+}  // namespace
+
+TEST_CASE("session: from the soft line of its tokens on it writes its text, within what is left", "[agent][session]") {
+  const auto free = run_with({});
+  CHECK_FALSE(free.ended_by.has_value());
+  for (const felix::token_count most : {2'000, 3'000, 5'000}) {
+    const auto result = run_with({.tokens = most, .hand_back_at = 0.6});
+    CHECK(result.ended_by == felix::run_end{felix::run_limit::tokens, felix::limit_line::soft});
+    CHECK(result.complete);
+    CHECK(result.requests < free.requests);
+    CHECK(result.usage.total_tokens <= most);
+  }
+}
+
+TEST_CASE("session: a limit of time ends the team's work, and the final text too", "[agent][session]") {
+  const auto enough = run_with({.time = 20s, .hand_back_at = 0.5});
+  CHECK(enough.ended_by == felix::run_end{felix::run_limit::time, felix::limit_line::soft});
+  CHECK(enough.complete);
+  CHECK(enough.duration <= 20s);
+  const auto little = run_with({.time = 8s, .hand_back_at = 0.9});
+  CHECK(little.complete);  // cut in its last words
+  CHECK(little.duration <= 8s);
+  const auto none = run_with({.time = 8s, .hand_back_at = 1});
+  CHECK(none.ended_by == felix::run_end{felix::run_limit::time, felix::limit_line::hard});
+  CHECK_FALSE(none.complete);
+  CHECK_FALSE(none.final_text.empty());  // the best there was
+  CHECK(none.duration <= 8s);
 }

@@ -82,3 +82,20 @@ TEST_CASE("collect_within: what breaks off throws, and a stop closes the stream"
   CHECK_THROWS_AS(ask(loop, server, 50), felix::stream_interrupted);
   CHECK(server.in_flight() == 0);
 }
+
+TEST_CASE("collect_within: when the time is over it is cut, or nothing has come", "[llm][collect_within]") {
+  felix::simulated_loop loop;
+  simulated_server server{loop, {}};
+  const auto ask_for = [&](std::chrono::nanoseconds time) {
+    return loop.run(felix::collect_within(server.stream(chat_request{}.user("q").max_tokens(500)),
+                                          {.answer_tokens = 500, .prompt_bytes = 1, .time = time}));
+  };
+  const auto answer = ask_for(1s);
+  CHECK(answer.finish_reason() == finish_reason::length);
+  CHECK(answer.usage().estimated);
+  CHECK(answer.usage().completion_tokens < 60);
+  CHECK_FALSE(answer.text().empty());
+  CHECK_THROWS_AS(ask_for(100ms), felix::timed_out);
+  CHECK(ask_for(1h).finish_reason() == finish_reason::stop);
+  CHECK(server.in_flight() == 0);
+}

@@ -18,6 +18,7 @@
 #include <felix/async/when_all.hpp>
 #include <felix/budget/any_estimator.hpp>
 #include <felix/budget/ledger.hpp>
+#include <felix/budget/run_limits.hpp>
 #include <felix/error.hpp>
 #include <felix/llm/chat_request.hpp>
 #include <felix/llm/chat_response.hpp>
@@ -29,6 +30,7 @@
 #include <algorithm>
 #include <cassert>
 #include <chrono>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -48,6 +50,9 @@ struct session_options {
   double accepted_confidence = 0.8;  ///< a synthesis this good ends the team's work
   std::function<void(const session_event&)> on_event = {};  ///< on the loop's thread; must not throw
   any_estimator estimator = {};  ///< of prompts; it learns in the order of the stages, from what the window lets it see
+  /// Of the run in all, within the budget. From the soft line on no stage begins, and the final text, within what is left,
+  /// hands back what there is. A limit of time makes a run depend on the clock.
+  run_limits limits = {};
 };
 
 /// Runs a team over logical time to a final text.
@@ -67,13 +72,14 @@ struct session_options {
 /// Lifetime: the model and the budget outlive it.
 class session {
  public:
-  /// Throws error (invalid_option) for an empty team, a simulation time of 0 or less, a window of 0.
+  /// Throws error (invalid_option) for an empty team, a simulation time of 0 or less, a window of 0, limits below 0.
   session(model_ref llm, const team& who, ledger& budget, session_options options = {})
       : llm_{llm},
         budget_{budget},
         options_{std::move(options)},
         style_{budget.is_hard() ? prompt_style::strict : prompt_style::normal},
-        estimator_{options_.estimator} {
+        estimator_{options_.estimator},
+        meter_{options_.limits} {
     if (who.size() == 0) throw error{errc::invalid_option, "session: the team has no agents; add some"};
     if (!(options_.simulation_time > 0 && options_.simulation_time <= 10'000))
       throw error{errc::invalid_option, "session: simulation_time is " + std::to_string(options_.simulation_time) +
@@ -169,6 +175,7 @@ class session {
       worker& who = workers_[stages[k].member];
       while (!who.in_flight.empty()) co_await settle(stage_at(who.in_flight.front()));
       if (result_.accepted) break;
+      if (is_at_soft_line(who)) break;
       shares_->begin(who.agent.role().name);
       if (who.state == agent_report::state::failed) continue;
       who.motion.advance_to(stages[k].tick);
@@ -180,6 +187,22 @@ class session {
       co_await start_stage(running, stages[k], k);
     }
     if (!stages_.empty()) co_await view_up_to(stages_.back().index);
+  }
+
+  /// Whether a limit of the run ends the team's work: with all that is in flight, another stage might not leave enough.
+  bool is_at_soft_line(const worker& who) {
+    if (const auto left = meter_.left_for_inner().tokens; left && meter_.next() == next_turn::go_on) {
+      token_count in_flight = 0;
+      for (std::size_t i = first_open_; i < stages_.size(); ++i) {
+        if (!stages_[i].settled) in_flight += held_by(stages_[i]);
+      }
+      if (in_flight + dearest_stage(who.agent.role().name) <= *left) return false;
+      result_.ended_by = run_end{run_limit::tokens, limit_line::soft};
+      return true;
+    }
+    if (meter_.next() == next_turn::go_on) return false;
+    result_.ended_by = meter_.reason();
+    return true;
   }
 
   /// Reserves tokens for a stage and sends it off, or drops it.
@@ -327,8 +350,18 @@ class session {
       stage.repeat_wanted = true;
       return false;
     });
-    const answer_allowance paid{.answer_tokens = stage.reservation->max_tokens(), .prompt_bytes = stage.size.bytes};
+    const answer_allowance paid{
+        .answer_tokens = stage.reservation->max_tokens(), .prompt_bytes = stage.size.bytes, .time = time_for(stage)};
     co_return co_await collect_within(llm_.stream(std::move(request)), paid);
+  }
+
+  /// Until the limit of the run, or for a stage of the team its soft line: then the answer is cut.
+  [[nodiscard]] std::chrono::nanoseconds time_for(const running_stage& stage) const {
+    const run_limits& limits = options_.limits;
+    if (!limits.time) return std::chrono::nanoseconds::max();
+    const double share = stage.about.final_text ? 1.0 : limits.hand_back_at;
+    const auto all = std::chrono::nanoseconds{std::llround(share * static_cast<double>(limits.time->count()))};
+    return std::max(std::chrono::nanoseconds{0}, all - (stage.begin - first_request_));
   }
 
   /// A request that was lost on the way, and may have cost all that was reserved for it, is paid and sent once more, if
@@ -390,6 +423,7 @@ class session {
     } else {
       charged = account_failure(stage, who);
     }
+    meter_.add({.tokens = charged, .time = stage.end - first_request_});
     if (!stage.about.final_text) {
       shares_->add(who.agent.role().name, charged - held_by(stage));
       unproven_ += charged - stage.worst;
@@ -615,7 +649,13 @@ class session {
   /// Takes one of `parts` equal parts of what is left, with as many findings as leave room for a text of decent length.
   bool reserve_part(running_stage& part, std::size_t parts) {
     const budget_status status = budget_.system_status();
-    const token_count free = status.cap - status.settled - status.reserved + aside_->tokens();
+    token_count free = status.cap - status.settled - status.reserved + aside_->tokens();
+    if (const auto left = meter_.left().tokens) {
+      token_count taken = 0;
+      for (const running_stage& other : final_parts_)
+        if (other.reservation) taken += held_by(other);
+      free = std::min(free, *left - taken);
+    }
     const token_count room = free / static_cast<token_count>(parts);
     const token_count least = budget_.options().min_stage_tokens;
     const token_count decent =
@@ -706,6 +746,7 @@ class session {
   any_estimator estimator_;  // learns in the order of the view
   std::optional<detail::role_shares> shares_;
   std::optional<ledger::set_aside> aside_;
+  run_meter meter_;
   token_count unproven_ = 0;          // spent, and in flight at its worst; until the first answer
   std::size_t parts_ = 1;             // of the final text
   std::deque<running_stage> stages_;  // sent ones, by index

@@ -6,10 +6,12 @@
 #include <felix/agent/central_post.hpp>
 #include <felix/agent/motion.hpp>
 #include <felix/budget/role_id.hpp>
+#include <felix/budget/run_limits.hpp>
 #include <felix/telemetry/timeline.hpp>
 #include <felix/usage.hpp>
 
 #include <chrono>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -54,9 +56,10 @@ struct session_result {
   session_result() = default;  // declared: g++ 12 destroys a temporary aggregate of a co_await twice
 
   std::string task = {};
-  std::string final_text = {};  ///< empty until there is any text
-  bool complete = false;        ///< the final text is what it was meant to be; else it is the best text so far
-  bool accepted = false;        ///< a synthesis ended the team's work early
+  std::string final_text = {};           ///< empty until there is any text
+  bool complete = false;                 ///< the final text is what it was meant to be; else it is the best text so far
+  bool accepted = false;                 ///< a synthesis ended the team's work early
+  std::optional<run_end> ended_by = {};  ///< the limit that ended the team's work early (session_options::limits)
   std::vector<contribution> contributions = {};  ///< in the order of the stages, the final text's parts last
   std::vector<post_message> messages = {};
   std::vector<agent_report> agents = {};
