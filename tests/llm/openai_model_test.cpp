@@ -109,6 +109,24 @@ TEST_CASE("openai_model: a key that the server repeats does not reach an error",
   shown_by(llm.count_tokens("x"));
 }
 
+TEST_CASE("openai_model: a key that the server repeats in an answer is not in it, streamed or not", "[llm][openai]") {
+  const std::string key = "sk-secret-0123456789";
+  const bool as_events = GENERATE(false, true);
+  fault_server server{[&](const felix::test::request&) {
+    if (!as_events) return felix::test::chat("Your key is " + key, 100, 20);
+    const auto event = [](const std::string& text) {
+      return R"(data: {"choices":[{"index":0,"delta":{"content":")" + text + "\"}}]}\n\n";
+    };
+    return felix::test::http(200, event("Your key is " + key.substr(0, 9)) + event(key.substr(9)) + "data: [DONE]\n\n",
+                             {{"Content-Type", "text/event-stream"}});
+  }};
+  felix::event_loop loop;
+  felix::openai_model llm{loop, {.base_url = server.url(), .api_key = felix::secret{key}}};
+  const auto answer = loop.run(felix::collect(llm.stream(chat_request{}.user("x"))));
+  CHECK_THAT(answer.text(), ContainsSubstring("Your key is ") && !ContainsSubstring(key));
+  if (!as_events) CHECK_THAT(loop.run(llm.complete(chat_request{}.user("x"))).text(), !ContainsSubstring(key));
+}
+
 TEST_CASE("openai_model: a good answer is left as it is, whatever the key", "[llm][openai]") {
   const auto key = GENERATE(as<std::string>{}, "stop", "0", "EMPTY", "ollama", "content", "\"");
   CAPTURE(key);

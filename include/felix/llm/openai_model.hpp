@@ -220,7 +220,7 @@ class basic_openai_model {
     http_response got = exchange.whole();
     server_->check(got.head, got.body);
     chat_response answer = codec::decode(got.body, url().origin(), server_->key());
-    hide_key(answer);
+    server_->hide_key(answer);
     chat_timing timing{.time_to_first_byte = got.timing.first_byte, .total = got.timing.total};
     if (const auto& at_work = answer.timing_of_server())
       timing.queued = std::max(std::chrono::nanoseconds{0}, timing.total - at_work->prompt - at_work->generated);
@@ -228,17 +228,6 @@ class basic_openai_model {
     detail::basic_openai_server<Loop>::note_rate_limits(got.head, answer);
     if (answer.usage().estimated) estimate(answer, exchange.sent_bytes());
     return answer;
-  }
-  /// Some servers repeat a key in what they answer, which people save and print. Only one that is long enough to be a
-  /// secret: servers without keys are given words as keys, and words occur.
-  void hide_key(chat_response& answer) const {
-    constexpr std::size_t least_bytes = 16;
-    const std::string_view key = server_->key();
-    if (key.size() < least_bytes) return;
-    for (std::size_t i = 0; i < answer.choices().size(); ++i) {
-      if (answer.choices()[i].text.find(key) == std::string::npos) continue;
-      answer.choice(i).text = codec::detail::without_keys(answer.choices()[i].text, key);
-    }
   }
   static void estimate(chat_response& answer, std::size_t prompt_bytes) {
     token_usage usage = answer.usage();

@@ -396,3 +396,23 @@ TEST_CASE("chunk_reader: of a whole answer, what is empty is no delta", "[llm][c
   REQUIRE(chunks.usage());
   CHECK(chunks.usage()->total_tokens == 3);
 }
+
+TEST_CASE("chunk_reader: what a server says in between of its tokens is there at once", "[llm][chunk_reader]") {
+  chat_response llama;
+  chunk_reader counting{llama, "s"};
+  counting.read(R"({"choices":[{"delta":{"content":"a"}}],"timings":{"predicted_n":3}})", false);
+  CHECK(llama.usage().completion_tokens == 3);
+  counting.read(R"({"choices":[{"delta":{"content":"b"}}],"timings":{"predicted_n":2}})", false);
+  CHECK(llama.usage().completion_tokens == 3);
+  counting.read(R"({"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":5,"total_tokens":14}})", false);
+  CHECK(llama.usage().total_tokens == 14);
+  counting.read(R"({"choices":[],"timings":{"predicted_n":90}})", false);
+  CHECK(llama.usage().total_tokens == 14);
+  CHECK(counting.usage()->total_tokens == 14);
+
+  chat_response vllm;
+  chunk_reader stats{vllm, "s"};
+  stats.read(R"({"choices":[{"delta":{"content":"a"}}],"usage":{"prompt_tokens":9,"completion_tokens":1}})", false);
+  CHECK(vllm.usage().completion_tokens == 1);
+  CHECK(vllm.usage().prompt_tokens == 9);
+}

@@ -164,7 +164,9 @@ class basic_answer_stream {
       throw codec::detail::not_an_answer(from(), "no stream", whole_body_, server_.key());
     if (form_ == form::json) {
       note_content();
-      return chunks_.read_whole(codec::decode(whole_body_, from(), server_.key()));
+      chat_response whole = codec::decode(whole_body_, from(), server_.key());
+      server_.hide_key(whole);
+      return chunks_.read_whole(std::move(whole));
     }
     if (events_.finish()) is_done_ = true;
     if (is_done_) exchange_.let_end();
@@ -194,7 +196,11 @@ class basic_answer_stream {
   void settle() {
     chat_response& answer = whole_->response();
     note_timing();
-    if (did_not_run_) return;
+    server_.hide_key(answer);
+    if (did_not_run_) {
+      answer.usage({});  // whatever was said in between
+      return;
+    }
     token_usage usage = chunks_.usage().value_or(token_usage{.estimated = true});
     if (usage.estimated) estimate(usage);
     answer.usage(usage);

@@ -48,7 +48,12 @@ class chunk_reader {
     if (const auto all = detail::array_of(choices)) {
       for (const detail::element choice : *all) read_choice(choice, data);
     }
-    if (usage) note_usage(detail::usage_of(*usage));
+    if (usage) {
+      note_usage(detail::usage_of(*usage));
+      into_.usage(*usage_);  // some say it in between (vLLM)
+    } else if (timings) {
+      note_tokens_made(detail::count_of(*timings, "predicted_n").value_or(0));
+    }
     if (timings) detail::read_timings(root, into_);
     return deltas_;
   }
@@ -101,6 +106,12 @@ class chunk_reader {
   void note_usage(const token_usage& sent) noexcept {
     const bool says_less = sent.estimated && usage_ && (!usage_->estimated || sent.total_tokens == 0);
     if (!says_less) usage_ = sent;
+  }
+
+  /// llama.cpp counts with each token. For who cuts answers; the whole usage comes at the end.
+  void note_tokens_made(token_count made) {
+    if (usage_ || made <= into_.usage().completion_tokens) return;
+    into_.usage({.completion_tokens = made, .total_tokens = made});
   }
 
   void read_choice(const detail::element& sent, std::string_view data) {

@@ -8,6 +8,7 @@
 #include <felix/llm/chat_response.hpp>
 #include <felix/llm/codec.hpp>
 #include <felix/llm/detail/request_body.hpp>
+#include <felix/llm/detail/without_keys.hpp>
 #include <felix/llm/dialect.hpp>
 #include <felix/llm/rate_limit_report.hpp>
 #include <felix/llm/request_usage.hpp>
@@ -110,7 +111,19 @@ class basic_openai_server {
     if (const auto report = read_rate_limits(head, std::chrono::system_clock::now())) answer.rate_limits(*report);
   }
 
-  /// What no error and no log may show: see codec::detail::without_keys. Answers are left as they are.
+  /// Some servers repeat a key in what they answer, which people save and print. Only one that is long enough to be a
+  /// secret: servers without keys are given words as keys, and words occur. The deltas of a stream are not looked at: a key
+  /// may come in pieces.
+  void hide_key(chat_response& answer) const {
+    constexpr std::size_t least_bytes = 16;
+    const std::string_view secret = key();
+    if (secret.size() < least_bytes) return;
+    for (std::size_t i = 0; i < answer.choices().size(); ++i) {
+      if (answer.choices()[i].text.find(secret) == std::string::npos) continue;
+      answer.choice(i).text = codec::detail::without_keys(answer.choices()[i].text, secret);
+    }
+  }
+  /// What no error and no log may show: see codec::detail::without_keys.
   [[nodiscard]] std::string_view key() const noexcept { return options_.api_key.reveal(); }
 
  private:
