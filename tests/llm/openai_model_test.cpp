@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <felix/llm/openai_model.hpp>
 
+#include <felix/llm/retrying.hpp>
 #include "support/catch.hpp"
 #include "support/fault_server.hpp"
 
@@ -62,6 +63,36 @@ TEST_CASE("openai_model: each error status is an api_error with the server's wor
     if (status < 400) CHECK_THAT(failure.what(), ContainsSubstring("http://elsewhere:1") && !ContainsSubstring("sk-2"));
   }
   CHECK(server.requests().size() == 1);  // nothing is followed, nothing is tried again
+}
+
+TEST_CASE("openai_model: what is paid for is not sent again on the way, where nobody was asked", "[llm][openai]") {
+  std::atomic<int> calls{0};
+  fault_server server{[&](const felix::test::request&) {
+    // At work on a connection that was kept, the server dies.
+    if (++calls == 2) return felix::test::reply{.head_and_body = "", .end = felix::test::reply::ending::close};
+    return felix::test::chat("ok");
+  }};
+  felix::event_loop loop;
+  auto llm = felix::openai_model{loop, {.base_url = server.url()}} | felix::retry{};
+  loop.run(llm.complete(chat_request{}.user("x")));
+  chat_request paid = chat_request{}.user("y");
+  int asked = 0;
+  bool pays = false;
+  paid.repeat_if([&] {
+    ++asked;
+    CHECK(server.requests().size() == 2);
+    return pays;
+  });
+  SECTION("who pays does not pay again") {
+    CHECK_THROWS_AS(loop.run(llm.complete(paid)), felix::transport_error);
+    CHECK(calls == 2);
+  }
+  SECTION("who pays pays again") {
+    pays = true;
+    CHECK(loop.run(llm.complete(paid)).text() == "ok");
+    CHECK(calls == 3);
+  }
+  CHECK(asked == 1);
 }
 
 TEST_CASE("openai_model: a key that the server repeats does not reach an error", "[llm][openai]") {

@@ -29,6 +29,14 @@ felix::task<felix::http_response> get(felix::http_client& http, std::string url)
   co_return co_await http.send(felix::http_request{std::move(url)});
 }
 
+felix::task<int> get_all(felix::http_client& http, std::string url, int count) {
+  std::vector<felix::task<felix::http_response>> requests;
+  for (int i = 0; i < count; ++i) requests.push_back(get(http, url));
+  int ok = 0;
+  for (const auto& got : co_await felix::when_all(std::move(requests))) ok += got.status() == 200;
+  co_return ok;
+}
+
 felix::error failure_of(felix::event_loop& loop, felix::http_client& http, felix::http_request request) {
   try {
     loop.run(http.send(std::move(request)));
@@ -100,6 +108,32 @@ TEST_CASE("http_client: a kept connection that dies as it is used again is repla
   CHECK(loop.run(get(http, server.url())).body == "ok");
   CHECK(server.connections() == 2);
   CHECK(calls == 3);
+}
+
+TEST_CASE("http_client: a request that is sent at most once is not sent again when a kept connection dies",
+          "[net][http]") {
+  const auto how = GENERATE(ending::close, ending::reset);
+  const int kept = GENERATE(1, 3);
+  std::atomic<bool> dies{false};
+  fault_server server{[&](const felix::test::request&) {
+    if (dies) return reply{.head_and_body = "", .end = how};
+    return felix::test::http(200, "ok");
+  }};
+  felix::event_loop loop;
+  felix::http_client http{loop};
+  REQUIRE(loop.run(get_all(http, server.url(), kept)) == kept);
+  dies = true;
+  try {
+    loop.run(http.send(felix::http_request{server.url()}.at_most_once()));
+    FAIL("no failure");
+  } catch (const felix::error& failure) {
+    CHECK(failure.kind() == felix::error_kind::transport_stale);
+    CHECK(failure.cost() == felix::request_cost::unknown);
+    CHECK_THAT(failure.what(), !ContainsSubstring("callback"));
+  }
+  CHECK(server.requests().size() == static_cast<std::size_t>(kept) + 1);
+  dies = false;
+  CHECK(loop.run(get(http, server.url())).body == "ok");
 }
 
 TEST_CASE("http_client: a kept connection that dies after an interim answer is not asked again", "[net][http]") {
@@ -298,14 +332,6 @@ TEST_CASE("http_client: stops race with answers, and each request ends exactly o
     CHECK(loop.reactor().running() == 0);
   }
   CHECK(answered + cancelled == 100);
-}
-
-static felix::task<int> get_all(felix::http_client& http, std::string url, int count) {
-  std::vector<felix::task<felix::http_response>> requests;
-  for (int i = 0; i < count; ++i) requests.push_back(get(http, url));
-  int ok = 0;
-  for (const auto& got : co_await felix::when_all(std::move(requests))) ok += got.status() == 200;
-  co_return ok;
 }
 
 TEST_CASE("http_client: many at once", "[net][http]") {

@@ -166,11 +166,19 @@ class http_request {
     return *this;
   }
 
+  /// A connection that was kept may die just as the request goes out on it. Then it is sent once more, on a new one. So
+  /// asked, it is not, and fails as error_kind::transport_stale: for who pays for each time that it is sent.
+  http_request& at_most_once() {
+    is_at_most_once_ = true;
+    return *this;
+  }
+
   [[nodiscard]] const std::string& url() const noexcept { return url_->text(); }
   [[nodiscard]] const std::optional<std::string>& body() const noexcept { return body_; }
   [[nodiscard]] const http_timeouts& timeouts() const noexcept { return timeouts_; }
   [[nodiscard]] const http_connection& connection() const noexcept { return *connection_; }
   [[nodiscard]] std::size_t max_response_bytes() const noexcept { return max_response_bytes_; }
+  [[nodiscard]] bool is_at_most_once() const noexcept { return is_at_most_once_; }
   /// Scheme, host and port: a user, a path or a query may hold what nobody should read in a log.
   [[nodiscard]] std::string origin() const { return url_->origin(); }
 
@@ -211,6 +219,7 @@ class http_request {
   std::shared_ptr<const http_connection> connection_ = ordinary();
   http_timeouts timeouts_;
   std::size_t max_response_bytes_ = std::size_t{16} << 20U;
+  bool is_at_most_once_ = false;
 };
 
 /// The status and the headers of an answer.

@@ -74,6 +74,7 @@ class basic_openai_server {
     const bool stream = form == answer_form::stream;
     http_request made = stream ? chat_stream_ : chat_;
     made.body(request_body::of(request, options_.dialect, options_.model, stream, request.n()));
+    if (request.repeat_if()) made.at_most_once();  // who pays is asked before it is sent again
     return made;
   }
 

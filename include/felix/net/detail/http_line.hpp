@@ -202,9 +202,13 @@ class http_line final : private easy_handle, public curl_reactor::transfer {
 
   void finished(CURLcode outcome) override {
     reused_ = get_info<long>(CURLINFO_NUM_CONNECTS) == 0;
-    const bool lost = outcome == CURLE_GOT_NOTHING || outcome == CURLE_SEND_ERROR || outcome == CURLE_RECV_ERROR ||
-                      outcome == CURLE_ABORTED_BY_CALLBACK;  // by on_request
-    if (lost && reused_ && !any_byte_ && !fresh_) {
+    if (outcome == CURLE_ABORTED_BY_CALLBACK) {  // by on_request: what counts is the old connection that lost it
+      outcome = CURLE_GOT_NOTHING;
+      detail_[0] = '\0';
+      reused_ = true;
+    }
+    const bool lost = outcome == CURLE_GOT_NOTHING || outcome == CURLE_SEND_ERROR || outcome == CURLE_RECV_ERROR;
+    if (lost && reused_ && !any_byte_ && !fresh_ && !request_->is_at_most_once()) {
       // A server may close an idle connection just as a request goes out on it (RFC 9112 §9.3.1). Nothing came back, and
       // the connection was an old one: the request is sent once more, at once, on a new one.
       fresh_ = true;
@@ -312,7 +316,8 @@ class http_line final : private easy_handle, public curl_reactor::transfer {
     http_line& self = *static_cast<http_line*>(line);
     const bool is_again = std::exchange(self.went_out_, true);
     const bool is_on_old_one = self.get_info<long>(CURLINFO_NUM_CONNECTS) == 0;
-    return is_again && is_on_old_one ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
+    const bool may_not = is_on_old_one || self.request_->is_at_most_once();
+    return is_again && may_not ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
   }
   static std::size_t on_body(char* bytes, std::size_t, std::size_t count, void* line) noexcept {
     http_line& self = *static_cast<http_line*>(line);
