@@ -166,6 +166,34 @@ TEST_CASE("chunk_reader: halves belong together by choice and by call", "[llm][c
   CHECK(whole.choices().at(1).tool_calls.at(1).arguments == "\"");
 }
 
+TEST_CASE("chunk_reader: private use is itself where nothing is cut, whatever else is", "[llm][chunk_reader]") {
+  chat_response whole;
+  chunk_reader chunks{whole, "s"};
+  const std::string last = "\xF4\x8F\xBF\xBF";  // is the mark of \udfff, too
+  CHECK(
+      chunks
+          .read(R"({"seed":123456789012345678901234567890,"choices":[{"delta":{"content":")" + last + R"("}}]})", false)
+          .at(0)
+          .text() == last);
+  CHECK(chunks.read(chunk(R"({"content":"\ud83d"})"), false).empty());
+  const auto& other =
+      chunks.read(R"({"choices":[{"index":1,"delta":{"content":")" + last +
+                      R"(","tool_calls":[{"id":"c","function":{"name":"f","arguments":")" + last + R"("}}]}}]})",
+                  false);
+  CHECK(other.at(0).text() == last);
+  CHECK(other.at(0).tool_calls().at(0).arguments == last);
+  CHECK(chunks.read(chunk(R"({"content":")" + last + R"("})"), false).at(0).text() == "\xEF\xBF\xBD" + last);
+}
+
+TEST_CASE("chunk_reader: an answer of half a character has begun when it has ended", "[llm][chunk_reader]") {
+  chat_response whole;
+  chunk_reader chunks{whole, "s"};
+  CHECK(chunks.read(chunk(R"({"content":"\ud83d"})"), false).empty());
+  CHECK(chunks.contents() == 0);
+  CHECK(chunks.read(chunk("{}", R"(,"finish_reason":"length")"), false).size() == 1);
+  CHECK(chunks.contents() == 1);
+}
+
 TEST_CASE("chunk_reader: half a character at the end is U+FFFD", "[llm][chunk_reader]") {
   chat_response whole;
   chunk_reader chunks{whole, "s"};

@@ -98,6 +98,18 @@ TEST_CASE("split_characters: what nothing completes is U+FFFD at once, or when s
   CHECK(cut.empty());
 }
 
+TEST_CASE("split_characters: a piece without marks completes nothing, and is taken as it is",
+          "[llm][split_characters]") {
+  const std::string_view last = "\xF4\x8F\xBF\xBF";  // also the mark of \udfff
+  split_characters cut;
+  CHECK(cut.join({}, marked(R"(\ud83d)")).empty());
+  CHECK(cut.join_unmarked({1}, last) == last);
+  CHECK(cut.join_unmarked({}, "").empty());
+  CHECK_FALSE(cut.empty());
+  CHECK(cut.join_unmarked({}, last) == unknown + std::string{last});
+  CHECK(cut.empty());
+}
+
 TEST_CASE("split_characters: each string goes on with its own half", "[llm][split_characters]") {
   using kind = split_characters::name::kind;
   split_characters cut;

@@ -29,15 +29,17 @@ class chunk_reader {
   chunk_reader(chat_response& into, std::string_view from, std::string_view key = {})
       : into_{into}, from_{from}, key_{key} {}
 
-  /// What was new in `data`, one delta a choice; empty ones are left out. Valid until the next read().
+  /// What was new in `data`, one delta a choice, and one more where a choice ends with a part of a character; empty ones
+  /// are left out. Valid until the next read().
   /// `padded`: 64 bytes behind `data` can be read. A character that was cut in two is read when its end has come; what
   /// is no part of any is read as U+FFFD.
   /// Throws api_error for an event that tells of a failure, error (protocol) for what is no JSON.
   std::vector<chat_delta>& read(std::string_view data, bool padded) {
     deltas_.clear();
     auto parsed = detail::parse_as_sent(parser_, data, padded);
-    has_marks_ = !parsed;
-    if (has_marks_) parsed = detail::parse_mended(parser_, data, detail::character_parts::marked);
+    const bool is_wrong = !parsed;
+    if (is_wrong) parsed = detail::parse_mended(parser_, data, detail::character_parts::marked);
+    has_marks_ = is_wrong && detail::has_parts(data);
     if (!parsed) throw no_answer("an event that is no JSON", data);
     const detail::element root = *parsed;
     const auto [choices, usage, timings, error] = detail::members<"choices", "usage", "timings", "error">(root);
@@ -142,7 +144,8 @@ class chunk_reader {
   }
   /// A string of the answer, of which `piece` has come.
   [[nodiscard]] std::string whole(const string_name& of, std::string_view piece) {
-    return has_marks_ || !cut_.empty() ? cut_.join(of, piece) : std::string{piece};
+    if (has_marks_) return cut_.join(of, piece);
+    return cut_.empty() ? std::string{piece} : cut_.join_unmarked(of, piece);
   }
   /// No piece of a choice comes any more.
   void end_strings(std::size_t at) {
@@ -161,7 +164,9 @@ class chunk_reader {
           break;
       }
     }
-    if (!delta.empty()) deltas_.push_back(std::move(delta));
+    if (delta.empty()) return;
+    deltas_.push_back(std::move(delta));
+    contents_ = std::max<token_count>(contents_, 1);  // an answer that is nothing else has begun, too
   }
 
   void read_logprobs(const detail::element& sent, std::vector<token_logprob>& into) const {
@@ -238,7 +243,7 @@ class chunk_reader {
     learn(call.id, piece.id);
     learn(call.name, piece.name);
     if (has_marks_ || !cut_.empty())
-      piece.arguments = cut_.join({delta.choice(), string_name::kind::arguments, piece.index}, piece.arguments);
+      piece.arguments = whole({delta.choice(), string_name::kind::arguments, piece.index}, piece.arguments);
     call.arguments += piece.arguments;
     if (!piece.id.empty() || !piece.name.empty() || !piece.arguments.empty()) delta.add(std::move(piece));
   }

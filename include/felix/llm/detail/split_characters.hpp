@@ -80,6 +80,10 @@ enum class character_parts : unsigned char {
   return changed;
 }
 
+[[nodiscard]] inline bool has_parts(std::string_view json) {
+  return without_parts(json, character_parts::marked) != json;
+}
+
 /// The strings of an answer that comes in pieces, without cut characters.
 ///     choice.text += cut.join({.choice = 0}, piece);
 class split_characters {
@@ -108,6 +112,14 @@ class split_characters {
       at += append_character(whole, std::string_view{all}.substr(at));
     if (at < all.size()) kept_.emplace(of, all.substr(at));
     return whole;
+  }
+
+  /// The same of a piece in which nothing is marked, whatever code points it has: it completes no character.
+  [[nodiscard]] std::string join_unmarked(const name& of, std::string_view piece) {
+    if (piece.empty()) return {};
+    std::string all;
+    if (const auto before = kept_.extract(of)) all = settled(before.mapped());
+    return all += piece;
   }
 
   /// What was kept of a choice, when no piece comes any more: U+FFFD for each part.
