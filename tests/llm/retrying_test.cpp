@@ -269,6 +269,54 @@ TEST_CASE("retrying: a connection that was stale is free, once", "[llm][retrying
   CHECK(loop.now() == felix::simulated_loop::start);
 }
 
+TEST_CASE("retrying: who pays is asked before what may have cost something is sent again", "[llm][retrying]") {
+  felix::simulated_loop loop{1};
+  failing_model server;
+  bool pays = true;
+  int asked = 0;
+  const auto ask = [&](auto& llm) {
+    auto request = felix::chat_request{}.user("x");
+    request.repeat_if([&] {
+      ++asked;
+      CHECK(llm.usage_stats().requests == 1);  // it may look, and go on with others
+      return pays;
+    });
+    return loop.run(llm.complete(request)).text();
+  };
+  const auto cost = felix::request_cost::unknown;
+  const felix::transport_error lost{"lost", 56, cost, error_kind::transport_reset};
+  SECTION("and pays") {
+    server.then(lost).then(lost);
+    auto llm = failing_model{server} | felix::retry{};
+    CHECK(ask(llm) == "answer");
+    CHECK(asked == 2);
+  }
+  SECTION("and does not") {
+    pays = false;
+    server.then(lost);
+    auto llm = failing_model{server} | felix::retry{};
+    CHECK_THROWS_AS(ask(llm), felix::transport_error);
+    CHECK(asked == 1);
+    CHECK(*server.asked == 1);
+    CHECK(llm.usage_stats().given_up == 1);
+    CHECK(loop.now() == felix::simulated_loop::start);
+  }
+  SECTION("not for what cost nothing") {
+    pays = false;
+    server.then(felix::transport_error{"refused", 7, felix::request_cost::none, error_kind::transport_refused});
+    auto llm = failing_model{server} | felix::retry{};
+    CHECK(ask(llm) == "answer");
+    CHECK(asked == 0);
+  }
+  SECTION("not for what is not sent again") {
+    server.then(lost).then(lost);
+    felix::retry_budget none{{.most = 0, .per_request = 0, .per_second = 0}};
+    auto llm = failing_model{server} | felix::retry{none};
+    CHECK_THROWS_AS(ask(llm), felix::transport_error);
+    CHECK(asked == 0);
+  }
+}
+
 TEST_CASE("retrying: what it has done, with what the budget has", "[llm][retrying]") {
   felix::simulated_loop loop{1};
   failing_model server;

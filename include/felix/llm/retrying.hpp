@@ -192,13 +192,14 @@ class retrying {
     if (next && shared_->told) shared_->told(request, caught, next);
     return next;
   }
-  /// `pays`: asked when nothing else is against it; null: there is nothing to pay.
+  /// `pays`: asked when nothing else is against it; null: there is nothing to pay. Not under the mutex: what it frees may
+  /// let another coroutine go on inside, and ask here.
   retry_decision decide(const failed_attempt& failed, const retry_progress& so_far,
                         std::chrono::steady_clock::time_point now, const std::function<bool()>* pays) {
-    std::scoped_lock lock{shared_->mutex};
-    retry_decision next = decide_retry(failed, so_far, shared_->random.uniform(0, 1), shared_->options);
+    retry_decision next = decide_retry(failed, so_far, random(), shared_->options);
     if (next && next.takes_budget && !budget_->try_take(now)) next = {.retry = false, .why = retry_reason::no_budget};
     if (next && pays != nullptr && !(*pays)()) next = {.retry = false, .why = retry_reason::not_paid};
+    std::scoped_lock lock{shared_->mutex};
     if (!next) {
       ++shared_->usage.given_up;
     } else {
@@ -207,6 +208,12 @@ class retrying {
     }
     shared_->usage.budget = budget_->level(now);
     return next;
+  }
+
+  /// In [0, 1).
+  double random() {
+    std::scoped_lock lock{shared_->mutex};
+    return shared_->random.uniform(0, 1);
   }
 
   async_generator<chat_delta> relay(chat_request request, std::shared_ptr<chat_stream::answer> whole) {
