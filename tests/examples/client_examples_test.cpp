@@ -4,6 +4,7 @@
 #include "support/fault_server.hpp"
 #include "support/program.hpp"
 
+#include <cstdlib>
 #include <string>
 #include <vector>
 
@@ -14,6 +15,12 @@ using Catch::Matchers::ContainsSubstring;
 namespace {
 
 std::string path_of(const std::string& name) { return FELIX_EXAMPLES + name; }
+
+/// 0: there is none.
+long long number_after(const std::string& text, const std::string& label) {
+  const auto at = text.find(label);
+  return at == std::string::npos ? 0 : std::atoll(text.c_str() + at + label.size());
+}
 
 }  // namespace
 
@@ -55,9 +62,35 @@ TEST_CASE("find_limits: a server may have more slots than a limit looks for by d
   CHECK_THAT(found.out(), ContainsSubstring("says that it has 128 slots") && ContainsSubstring("128 requests at once"));
 }
 
+TEST_CASE("budget_scopes: what fits is paid here and around, what waits comes later, what never fits is refused",
+          "[examples][budget_scopes]") {
+  model_server::server server{{.speed = 20}};
+  felix::test::program scopes{path_of("budget_scopes"), {server.url()}};
+  CHECK(scopes.wait() == 0);
+  CHECK(scopes.err().empty());
+  for (const char* question : {"How do I reset my password? ", "Where is my parcel? ", "Summarise the letter of 1901. ",
+                               "Summarise the letter of 1904. ", "Who wrote them? "})
+    CHECK(number_after(scopes.out(), question) > 0);  // tokens, not a refusal
+  CHECK_THAT(scopes.out(), ContainsSubstring("Write a history of the town. budget: a request asked for"));
+  const auto support = number_after(scopes.out(), "support: ");
+  const auto archive = number_after(scopes.out(), "archive: ");
+  CHECK(support > 0);
+  CHECK(archive > 0);
+  CHECK(number_after(scopes.out(), "company: ") == support + archive);
+  CHECK_THAT(scopes.out(), ContainsSubstring(" of 20000 tokens, $0.0000") && ContainsSubstring(" of $0.01"));
+}
+
+TEST_CASE("budget_scopes: a model without a price is not asked", "[examples][budget_scopes]") {
+  model_server::server server;
+  felix::test::program scopes{path_of("budget_scopes"), {server.url(), "unheard-of"}};
+  CHECK(scopes.wait() == 1);
+  CHECK(scopes.out().empty());
+  CHECK_THAT(scopes.err(), ContainsSubstring("no price for unheard-of"));
+}
+
 TEST_CASE("hosts: without a server each says so", "[examples][hosts]") {
   const std::string nowhere = felix::test::unused_port_url() + "/v1";
-  for (const char* name : {"game", "desktop", "workers", "find_limits", "stream"}) {
+  for (const char* name : {"game", "desktop", "workers", "find_limits", "budget_scopes", "stream"}) {
     felix::test::program host{path_of(name), name == std::string{"stream"} ? std::vector<std::string>{"x", nowhere}
                                                                            : std::vector<std::string>{nowhere}};
     const int status = host.wait();
