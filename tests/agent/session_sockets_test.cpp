@@ -39,7 +39,7 @@ struct plan {
   [[nodiscard]] felix::budget_options options() const {
     const bool strict = budget == budget_kind::strict;
     const token_count factor = team == team_kind::simple ? 1 : 2;
-    return {.session_cap_tokens = (strict ? 2'500 : 4'000) * factor + static_cast<token_count>(seed % 7) * 100,
+    return {.session_cap_tokens = (strict ? 1'400 : 2'200) * factor + 100 * static_cast<token_count>(seed),
             .min_stage_tokens = strict ? 20 : 50};
   }
 };
