@@ -272,6 +272,9 @@ TEST_CASE("request_body: an extra field does not change what felix goes by", "[l
                                       {"max_completion_tokens", "use max_tokens()"},
                                       {"n_predict", "use max_tokens()"},
                                       {"n", "use n()"},
+                                      {"n_cmpl", "use n()"},
+                                      {"Max_Tokens", "use max_tokens()"},
+                                      {"N", "use n()"},
                                       {"stream", "complete() or stream()"},
                                       {"stream_options", "the usage itself"}}) {
     CAPTURE(name);
@@ -281,6 +284,8 @@ TEST_CASE("request_body: an extra field does not change what felix goes by", "[l
                             ContainsSubstring(instead));
     }
   }
+  CHECK_THAT(encode(felix::chat_request{}.user("x").extra("n_probs", "7").extra("m", "1")),
+             ContainsSubstring(R"("n_probs":7,"m":1)"));  // others
   felix::dialect other;
   other.max_tokens_field = "max_output_tokens";
   const auto request = felix::chat_request{}.user("x").extra("max_output_tokens", "7");

@@ -122,11 +122,19 @@ class request_body {
                                        {"n_predict", "use max_tokens()"},  // llama.cpp's, which goes before the others
                                        {spoken.max_tokens_field, "use max_tokens()"},
                                        {"n", "use n()"},
+                                       {"n_cmpl", "use n()"},  // llama.cpp's, for which n is another name
                                        {"stream", "ask with complete() or stream()"},
                                        {"stream_options", "felix asks for the usage itself"}}) {
-      if (name == own)
+      if (is_same(name, own))
         throw refused("the extra field \"" + name + "\" is one that felix goes by; " + std::string{instead});
     }
+  }
+
+  /// Ollama, as all that Go decodes, takes MAX_TOKENS for max_tokens.
+  [[nodiscard]] static bool is_same(std::string_view name, std::string_view own) noexcept {
+    const auto lower = [](char c) { return 'A' <= c && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; };
+    return std::equal(name.begin(), name.end(), own.begin(), own.end(),
+                      [lower](char said, char known) { return lower(said) == lower(known); });
   }
 
   void message(const chat_message& said) {
