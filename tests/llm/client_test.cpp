@@ -11,9 +11,12 @@
 #include "support/catch.hpp"
 #include "support/fault_server.hpp"
 
+#include <unistd.h>
 #include <algorithm>
+
 #include <atomic>
 #include <chrono>
+#include <fstream>
 #include <future>
 #include <optional>
 #include <string>
@@ -321,13 +324,26 @@ TEST_CASE("client: destroyed with work in flight, it stops it and waits for it",
   CHECK(server.wait_until([](auto& s) { return s.open_connections() == 0; }));
 }
 
+// Of this process; it waits in the kernel.
+static bool sleeps(pid_t thread) {
+  std::ifstream stat{"/proc/self/task/" + std::to_string(thread) + "/stat"};
+  std::string line;
+  std::getline(stat, line);
+  return line.find(") S ") != std::string::npos;
+}
+
 TEST_CASE("client: destroyed by another thread than its loop's", "[llm][client]") {
   fault_server server{
       [](const felix::test::request&) { return felix::test::reply{.head_and_body = "", .end = ending::hang}; }};
   felix::io_thread io;
+  const pid_t here = ::gettid();
   std::future<felix::chat_response> waiting;
   {
-    felix::client llm{io, {.base_url = server.url()}};
+    // The request ends when the destructor waits for it in earnest, and has to be woken.
+    felix::client llm{io, {.base_url = server.url(), .log = [here](const felix::log_line& line) {
+                             while (line.text.find("stopped") != std::string::npos && !sleeps(here))
+                               std::this_thread::yield();
+                           }}};
     waiting = io.spawn(llm.complete(chat_request{}.user("x")));
     CHECK(server.wait_until([](auto& s) { return s.requests().size() == 1; }));
   }
