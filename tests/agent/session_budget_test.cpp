@@ -5,6 +5,8 @@
 #include <felix/async/as_result.hpp>
 #include <felix/async/simulated_loop.hpp>
 #include <felix/async/timeout.hpp>
+#include <felix/budget/budget_scope.hpp>
+#include <felix/budget/price.hpp>
 #include <felix/budget/run_limits.hpp>
 #include <felix/budget/token_budget.hpp>
 #include <felix/llm/limited.hpp>
@@ -208,4 +210,34 @@ TEST_CASE("session: a limit of time ends the team's work, and the final text too
   CHECK_FALSE(none.complete);
   CHECK_FALSE(none.final_text.empty());  // the best there was
   CHECK(none.duration <= 8s);
+}
+
+TEST_CASE("session: with a price it counts in money too, where a scope or a limit asks for it", "[agent][session]") {
+  const felix::model_price price{.prompt = "1", .answer = "4"};
+  felix::simulated_loop loop;
+  simulated_server server{loop, {}};
+  felix::budget_scope wallet{"wallet", {.tokens = 1'000'000, .nano_cost = felix::money{"0.008"}.nano_units()}};
+  felix::normal_budget budget{{.min_stage_tokens = 50, .within = &wallet}};
+  const auto run_for = [&](felix::session_options options) {
+    felix::session session{server, felix::teams::medium(), budget, std::move(options)};
+    return loop.run(session.run("Write about tea"));
+  };
+  CHECK_THROWS_WITH(run_for({.seed = 3}), Catch::Matchers::ContainsSubstring("cap in money"));
+  CHECK(server.requests() == 0);
+  const auto result = run_for({.seed = 3, .price = price});
+  CHECK_FALSE(result.final_text.empty());
+  const auto spent = price.cost(server.spent()).nano_units();
+  CHECK(wallet.status().nano_cost->settled >= spent);
+  CHECK(wallet.status().nano_cost->settled <= spent + result.requests);  // each is rounded up
+  CHECK(wallet.status().nano_cost->reserved == 0);
+  CHECK(spent <= felix::money{"0.008"}.nano_units());
+
+  felix::normal_budget other;
+  felix::session frugal{server,
+                        felix::teams::medium(),
+                        other,
+                        {.seed = 3, .limits = {.nano_cost = 4'000'000, .hand_back_at = 0.5}, .price = price}};
+  const auto short_run = loop.run(frugal.run("Write about tea"));
+  CHECK(short_run.ended_by == felix::run_end{felix::run_limit::cost, felix::limit_line::soft});
+  CHECK(short_run.requests < result.requests + 20);
 }

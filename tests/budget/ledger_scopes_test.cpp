@@ -53,7 +53,8 @@ token_usage used(token_count prompt, token_count completion) {
   return {.prompt_tokens = prompt, .completion_tokens = completion, .total_tokens = prompt + completion};
 }
 reservation_request of(const char* agent, token_count at_most = 0, token_count answer = 0) {
-  return {.agent = agent, .role = "r", .prompt_tokens_at_most = at_most, .answer_tokens = answer};
+  return {
+      .agent = agent, .role = "r", .prompt_tokens_at_most = at_most, .answer_tokens = answer, .nano_cost_at_most = 0};
 }
 
 }  // namespace
@@ -101,8 +102,11 @@ TEST_CASE("ledger: what a scope refuses is held nowhere, and the scope is named"
   CHECK(budget.stage_tokens("a", "r", 1) == 100);
   CHECK(team.status().tokens.reserved == 0);
 
-  auto part = budget.try_reserve(
-      {.agent = "a", .role = "r", .prompt_tokens_at_most = 350, .size = reservation_size::what_is_left});
+  auto part = budget.try_reserve({.agent = "a",
+                                  .role = "r",
+                                  .prompt_tokens_at_most = 350,
+                                  .size = reservation_size::what_is_left,
+                                  .nano_cost_at_most = 0});
   REQUIRE(part);
   CHECK(part->max_tokens() == 50);
   CHECK(budget.system_status().reserved == 400);
@@ -404,6 +408,24 @@ TEST_CASE("ledger: who waits for his agent's other requests holds up no other ag
   room.release_all();
 }
 
+TEST_CASE("ledger: a request that says no price has no place in a cap in money", "[budget][ledger][scopes]") {
+  budget_scope company{"company", {.tokens = 1'000, .nano_cost = 50}};
+  budget_scope team{company, "team", 500};
+  CHECK(company.caps_money());
+  CHECK(team.caps_money());
+  CHECK_FALSE(budget_scope{"tokens", 500}.caps_money());
+  hard_budget budget{{.session_cap_tokens = 400, .within = &team}};
+  const reservation_request unpriced{.agent = "a", .role = "r"};
+  CHECK_FALSE(budget.try_reserve(unpriced));
+  CHECK_THROWS_WITH(budget.reserve(unpriced),
+                    "budget: a says no price, and \"company\" has a cap in money; give the model's price");
+  CHECK(company.status().tokens.reserved == 0);
+  waiting_room room;
+  room.come(budget, unpriced, "a");
+  CHECK(room.log == "a!");
+  budget.reserve(of("a")).release();
+}
+
 TEST_CASE("ledger: a wait fails when it can never succeed", "[budget][ledger][waiting]") {
   waiting_room room;
   budget_scope company{"company", {.tokens = 1'000, .nano_cost = 50}};
@@ -421,7 +443,7 @@ TEST_CASE("ledger: a wait fails when it can never succeed", "[budget][ledger][wa
     room.come(budget, of("a", 350), "a");
   }
   SECTION("the agent's allotment") {
-    budget.reserve({.agent = "s", .role = "small", .answer_tokens = 100}).settle(used(0, 91));
+    budget.reserve({.agent = "s", .role = "small", .answer_tokens = 100, .nano_cost_at_most = 0}).settle(used(0, 91));
     room.come(budget, small, "a");
   }
   CHECK(room.log == "a!");

@@ -18,6 +18,7 @@
 #include <felix/async/when_all.hpp>
 #include <felix/budget/any_estimator.hpp>
 #include <felix/budget/ledger.hpp>
+#include <felix/budget/price.hpp>
 #include <felix/budget/run_limits.hpp>
 #include <felix/error.hpp>
 #include <felix/llm/chat_request.hpp>
@@ -53,6 +54,8 @@ struct session_options {
   /// Of the run in all, within the budget. From the soft line on no stage begins, and the final text, within what is left,
   /// hands back what there is. A limit of time makes a run depend on the clock.
   run_limits limits = {};
+  /// What the model costs: for limits, and for scopes around the budget that have a cap in money.
+  std::optional<model_price> price = {};
 };
 
 /// Runs a team over logical time to a final text.
@@ -72,7 +75,8 @@ struct session_options {
 /// Lifetime: the model and the budget outlive it.
 class session {
  public:
-  /// Throws error (invalid_option) for an empty team, a simulation time of 0 or less, a window of 0, limits below 0.
+  /// Throws error (invalid_option) for an empty team, a simulation time of 0 or less, a window of 0, limits below 0,
+  /// and no price within a cap in money.
   session(model_ref llm, const team& who, ledger& budget, session_options options = {})
       : llm_{llm},
         budget_{budget},
@@ -84,6 +88,9 @@ class session {
     if (!(options_.simulation_time > 0 && options_.simulation_time <= 10'000))
       throw error{errc::invalid_option, "session: simulation_time is " + std::to_string(options_.simulation_time) +
                                             "; use a time above 0 and up to 10000, 1 is usual"};
+    if (budget.options().within != nullptr && budget.options().within->caps_money() && !options_.price)
+      throw error{errc::invalid_option,
+                  "session: a scope around its budget has a cap in money; set price to what the model costs"};
     if (options_.window == 0) throw error{errc::invalid_option, "session: window is 0; use at least 1, 8 is usual"};
     members_ = who.draw(options_.seed);
     if (std::none_of(members_.begin(), members_.end(), is_writer)) writer_of_last_resort();
@@ -307,13 +314,15 @@ class session {
   }
   [[nodiscard]] reservation_request request_for(const running_stage& stage, token_count answer,
                                                 reservation_size size) const {
-    return {.agent = members_[stage.member].id,
-            .role = members_[stage.member].role.name,
-            .stage = stage.about.stage,
-            .prompt_tokens_at_most = at_most(stage.size),
-            .prompt_tokens_planned = stage.planned_prompt,
-            .answer_tokens = answer,
-            .size = size};
+    return {
+        .agent = members_[stage.member].id,
+        .role = members_[stage.member].role.name,
+        .stage = stage.about.stage,
+        .prompt_tokens_at_most = at_most(stage.size),
+        .prompt_tokens_planned = stage.planned_prompt,
+        .answer_tokens = answer,
+        .size = size,
+        .nano_cost_at_most = options_.price ? options_.price->at_most(at_most(stage.size), answer).nano_units() : -1};
   }
   /// Takes the reservation over. Where less was granted than the prompt speaks of, the prompt is told, if it gets no longer.
   void accept(running_stage& stage, ledger::reservation granted) const {
@@ -423,7 +432,11 @@ class session {
     } else {
       charged = account_failure(stage, who);
     }
-    meter_.add({.tokens = charged, .time = stage.end - first_request_});
+    money cost;
+    if (options_.price && charged > 0)
+      cost = made ? options_.price->cost(made->usage)
+                  : options_.price->at_most(stage.planned_prompt, charged - stage.planned_prompt);
+    meter_.add({.tokens = charged, .nano_cost = cost.nano_units(), .time = stage.end - first_request_});
     if (!stage.about.final_text) {
       shares_->add(who.agent.role().name, charged - held_by(stage));
       unproven_ += charged - stage.worst;
@@ -445,7 +458,12 @@ class session {
 
   contribution account_answer(running_stage& stage, worker& who) {
     const chat_response answer = with_usage(std::move(*stage.answer), stage);
-    stage.reservation->settle(answer.usage());
+    const bool costs = options_.price && !answer.usage().estimated;
+    if (costs) {
+      stage.reservation->settle(answer.usage(), options_.price->cost(answer.usage()).nano_units());
+    } else {
+      stage.reservation->settle(answer.usage());
+    }
     stage.reservation.reset();
     if (!answer.usage().estimated) estimator_.learn(stage.size, answer.usage().prompt_tokens);
     contribution made = who.agent.take(stage.about, answer);

@@ -30,6 +30,13 @@ class budget_exceeded : public error {
             asked, left};
   }
 
+  /// The same, because nobody has said what it costs.
+  static budget_exceeded without_price(std::string_view scope, std::string_view who, std::int64_t left) {
+    return {"budget: " + std::string{who.empty() ? "a request" : who} + " says no price, and \"" + std::string{scope} +
+                "\" has a cap in money; give the model's price",
+            0, left};
+  }
+
   [[nodiscard]] token_count asked() const noexcept { return asked_; }
   [[nodiscard]] token_count left() const noexcept { return left_; }
 

@@ -114,6 +114,8 @@ class budget_scope {
   [[nodiscard]] const std::string& name() const noexcept { return name_; }
   /// The scope around it; null: it is the outermost.
   [[nodiscard]] budget_scope* within() const noexcept { return within_; }
+  /// Whether this one or one around it has a cap in money: then what has no price is refused.
+  [[nodiscard]] bool caps_money() const noexcept { return cost_ || (within_ != nullptr && within_->caps_money()); }
   /// Each unit is one consistent look: what it says was never worse. Between two calls, or two scopes, time passes.
   [[nodiscard]] scope_status status() const {
     const auto share = [](const detail::capped_sum<>& sum, token_count cap) {
@@ -158,6 +160,8 @@ class budget_scope {
     return false;
   }
   [[nodiscard]] waiting_line& line() noexcept { return within_ != nullptr ? within_->line() : line_; }
+
+  static constexpr std::int64_t unknown_cost = detail::most_tokens;
 
   const std::string name_;
   const scope_caps caps_;
@@ -280,6 +284,8 @@ inline budget_scope::refusal budget_scope::hopeless(const budget_amount& asked) 
 inline budget_exceeded budget_scope::exceeded(const refusal& why, std::string_view who,
                                               const budget_amount& asked) const {
   const budget_scope& by = *why.by;
+  if (why.of_money && asked.nano_cost == unknown_cost)
+    return budget_exceeded::without_price(by.name_, who, by.cost_->left());
   if (why.of_money)
     return budget_exceeded::cost_in_scope(by.name_, who, asked.nano_cost, by.cost_->left(), by.caps_.nano_cost);
   return budget_exceeded::in_scope(by.name_, who, asked.tokens, by.tokens_.left(), by.caps_.tokens);

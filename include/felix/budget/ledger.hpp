@@ -36,7 +36,7 @@ struct reservation_request {
   token_count prompt_tokens_planned = -1;  ///< what it will probably be; below 0: the bound
   token_count answer_tokens = 0;           ///< 0: what the policies give; else this many, for a final text
   reservation_size size = reservation_size::whole;
-  std::int64_t nano_cost_at_most = 0;  ///< of the whole request, for scopes with a cap in money; below 0 reads as 0
+  std::int64_t nano_cost_at_most = -1;  ///< of the whole request; below 0: unknown, which a cap in money refuses
 };
 
 /// Counts what a session spends. Its policies come from token_budget, which derives from it.
@@ -151,6 +151,10 @@ class ledger {
   }
   [[nodiscard]] static detail::session_tokens prompt_of(const reservation_request& request) noexcept {
     return {planned_prompt(request), prompt_bound(request)};
+  }
+  /// More than any cap, where nobody has said it.
+  [[nodiscard]] static std::int64_t cost_of(const reservation_request& request) noexcept {
+    return request.nano_cost_at_most < 0 ? budget_scope::unknown_cost : detail::bounded(request.nano_cost_at_most);
   }
   [[nodiscard]] token_count left() const noexcept { return std::max<token_count>(0, sums_.left()); }
   /// Of all agents; what is held was held before, so looked at first it is never more than what is held.
@@ -311,7 +315,7 @@ inline std::optional<ledger::open_request> ledger::open(const reservation_reques
   const detail::session_request asked{.prompt = prompt_of(request),
                                       .wanted = wanted,
                                       .least = whole ? wanted : std::min(options_.min_stage_tokens, wanted),
-                                      .nano_cost = detail::bounded(request.nano_cost_at_most)};
+                                      .nano_cost = cost_of(request)};
   budget_scope::refusal refused_by;
   const token_count answer = sums_.take(asked, from != nullptr ? &from->held_ : nullptr, pass, refused_by);
   agent.answers.let_go(wanted - answer);
@@ -364,8 +368,7 @@ inline ledger::waiter ledger::reserve(when_free<reservation_request> asked) noex
 
 inline budget_exceeded ledger::exceeded(const refusal& why, const reservation_request& request) const {
   if (why.scope.by != nullptr)
-    return options_.within->exceeded(why.scope, request.agent.name(),
-                                     {why.asked, detail::bounded(request.nano_cost_at_most)});
+    return options_.within->exceeded(why.scope, request.agent.name(), {why.asked, cost_of(request)});
   return {request.agent.name(), why.asked, why.left, why.of};
 }
 
@@ -390,7 +393,7 @@ inline void ledger::throw_if_hopeless(const reservation_request& request, std::u
   if (!sums_.can_ever_hold(least, settled_then_))
     throw exceeded({prompt + wanted, left(), options_.session_cap_tokens, {}}, request);
   if (options_.within == nullptr) return;
-  const auto never = options_.within->hopeless({least, detail::bounded(request.nano_cost_at_most)});
+  const auto never = options_.within->hopeless({least, cost_of(request)});
   if (never.by != nullptr) throw exceeded({prompt + wanted, 0, 0, never}, request);
 }
 

@@ -39,9 +39,8 @@ struct charge_options {
   role_id role = {};
   /// A request that does not fit waits until others have settled, by its priority; it fails at once when it never can.
   bool waits = false;
-  any_estimator estimator = {};  ///< what a prompt is planned and bounded with
-  /// For scopes that have a cap in money: there, what has no price counts as nothing.
-  std::optional<model_price> price = {};
+  any_estimator estimator = {};           ///< what a prompt is planned and bounded with
+  std::optional<model_price> price = {};  ///< for scopes that have a cap in money, which refuse what has none
   /// Asks a server how many tokens a prompt has, for an estimator that goes by that (counted_estimator).
   std::function<task<prompt_count>(chat_request)> count = {};
 };
