@@ -169,14 +169,27 @@ TEST_CASE("session: over sockets a server that answers nothing is paid nothing",
   });
 }
 
-TEST_CASE("session: over sockets what stalls is left, and paid", "[agent][session][session_sockets]") {
-  for_each_plan([](const plan& what) {
-    const outcome got = run(what, quick({"stall:first=1", "stall:after=3:first=3:every=3"}),
-                            {.between_tokens = 150ms, .first_token = 150ms});
+TEST_CASE("session: over sockets what is lost and asked again is paid twice", "[agent][session][session_sockets]") {
+  for_each_plan([](plan what) {
+    what.seed = 10;  // a cap that can pay twice
+    const outcome got = run(what, quick({"reset:after=0:first=1"}));
     check_cap(got);
-    CHECK(got.server.cancelled > 0);
-    CHECK_FALSE(got.result.final_text.empty());
+    CHECK(got.server.faults == 1);
+    CHECK(got.result.failed == 0);
+    CHECK(got.result.complete);
   });
+}
+
+TEST_CASE("session: over sockets what stalls is left, and paid", "[agent][session][session_sockets]") {
+  for (const std::string fault : {"stall:first=1", "stall:after=3:first=3:every=3"}) {
+    CAPTURE(fault);
+    for_each_plan([&](const plan& what) {
+      const outcome got = run(what, quick({fault}), {.between_tokens = 150ms, .first_token = 150ms});
+      check_cap(got);
+      CHECK(got.server.cancelled > 0);
+      CHECK_FALSE(got.result.final_text.empty());
+    });
+  }
 }
 
 TEST_CASE("session: over sockets a server that ignores max_tokens is cut", "[agent][session][session_sockets]") {
