@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// agent: the same over real sockets. Whatever the model server does, a session's cap holds, as the server itself counts.
+// agent: over real sockets too, whatever the server does, a session's cap holds, as the server itself counts.
 #include <felix/agent/session.hpp>
 
 #include <felix/async/stop_token.hpp>
@@ -181,7 +181,7 @@ TEST_CASE("session: over sockets what is lost and asked again is paid twice", "[
 }
 
 TEST_CASE("session: over sockets what stalls is left, and paid", "[agent][session][session_sockets]") {
-  for (const std::string fault : {"stall:first=1", "stall:after=3:first=3:every=3"}) {
+  for (const char* const fault : {"stall:first=1", "stall:after=3:first=3:every=3"}) {
     CAPTURE(fault);
     for_each_plan([&](const plan& what) {
       const outcome got = run(what, quick({fault}), {.between_tokens = 150ms, .first_token = 150ms});
@@ -195,7 +195,7 @@ TEST_CASE("session: over sockets what stalls is left, and paid", "[agent][sessio
 TEST_CASE("session: over sockets a server that ignores max_tokens is cut", "[agent][session][session_sockets]") {
   for_each_plan([](const plan& what) {
     model_server::options chosen = quick();
-    chosen.tokens_per_second = 2'000;  // it has made little more of an answer when it notices that nobody reads
+    chosen.tokens_per_second = 2'000;  // else it has made all of an answer before it notices that nobody reads
     chosen.respect_max_tokens = false;
     const outcome got = run(what, chosen);
     check_cap(got);
