@@ -3,6 +3,7 @@
 
 #include <felix/async/as_result.hpp>
 #include <felix/async/simulated_loop.hpp>
+#include <felix/async/sleep.hpp>
 #include <felix/async/timeout.hpp>
 #include <felix/async/when_all.hpp>
 #include <felix/budget/budget_scope.hpp>
@@ -15,8 +16,11 @@
 #include "support/catch.hpp"
 #include "support/simulated_server.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
+#include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -42,6 +46,49 @@ struct whole_model {
     return server.complete(std::move(request));
   }
 };
+
+/// Its report is what it was told to say, whatever it answers; it cannot stream.
+struct telling_model {
+  felix::token_usage says;
+  felix::task<felix::chat_response> complete(felix::chat_request) {
+    felix::chat_response answer{std::string(640, 'x')};
+    answer.usage(says);
+    co_return answer;
+  }
+};
+
+/// A delta says "x", and that 25 tokens more have been made. Without end.
+struct counting_model {
+  felix::task<felix::chat_response> complete(felix::chat_request request) {
+    return collect(stream(std::move(request)));
+  }
+  felix::chat_stream stream(felix::chat_request) {
+    auto whole = std::make_shared<felix::chat_stream::answer>();
+    return {deltas(whole), whole};
+  }
+  static felix::async_generator<felix::chat_delta> deltas(std::shared_ptr<felix::chat_stream::answer> whole) {
+    for (felix::token_count made = 25;; made += 25) {
+      whole->response().text(whole->response().text() + "x");
+      whole->response().usage({.prompt_tokens = 20, .completion_tokens = made, .total_tokens = 20 + made});
+      co_yield felix::chat_delta{}.text("x");
+    }
+  }
+};
+
+/// Of a request, without what an estimator has learned.
+felix::token_count bound_of(const chat_request& request) {
+  return felix::any_estimator{}.at_most(felix::prompt_size_of(request));
+}
+felix::token_count plan_of(const chat_request& request) {
+  return felix::any_estimator{}.planned(felix::prompt_size_of(request));
+}
+
+/// Reads `deltas` of a stream, and leaves it. What was reserved meanwhile.
+felix::task<felix::token_count> leave(felix::streaming_model auto& llm, chat_request request, int deltas) {
+  auto stream = llm.stream(std::move(request));
+  for (int i = 0; i < deltas; ++i) static_cast<void>(co_await stream.next());
+  co_return llm.budget().system_status().reserved;
+}
 
 /// Whatever becomes of it.
 felix::task<void> ask(felix::model auto& llm, chat_request request, std::chrono::nanoseconds patience) {
@@ -100,6 +147,7 @@ TEST_CASE("budgeted: an agent's allotment holds, stage by stage, whatever max_to
   }
   CHECK(used <= 1'440);
   CHECK(used > 1'200);
+  CHECK(budget.system_status().stages.size() > 5);
 }
 
 TEST_CASE("budgeted: who ignores max_tokens is cut, in a stream too", "[llm][budgeted]") {
@@ -154,6 +202,37 @@ TEST_CASE("budgeted: a retry of what may have cost something is paid first, or n
   CHECK(budget.system_status().reserved == 0);
 }
 
+TEST_CASE("budgeted: a retry is paid in full, as it was sent, or not made", "[llm][budgeted]") {
+  felix::simulated_loop loop;
+  simulated_server server{loop, {.loses = 1}};
+  const auto asked = chat_request{}.user(std::string(200, 'q'));  // gets 150, or what is left
+  const auto all = bound_of(asked) + felix::tokens_on_the_way + 150;
+  SECTION("not in part") {
+    strict_budget budget{{.session_cap_tokens = 2 * all - 50}};
+    auto llm = model_ref{server} | felix::retry{} | charge{budget, {.role = "research"}};
+    CHECK_THROWS_AS(loop.run(llm.complete(asked)), felix::transport_error);
+    CHECK(server.requests() == 1);
+    CHECK(budget.system_status().settled == all);
+  }
+  SECTION("as it was sent") {
+    strict_budget budget{{.session_cap_tokens = 2 * all - 50}};
+    // Leaves it 100 of 150, and gives back afterwards what pays for another 100.
+    std::optional<felix::ledger::reservation> other{budget.reserve({.agent = "other", .answer_tokens = all})};
+    auto llm = model_ref{server} | felix::retry{{.attempts = 2}} | charge{budget, {.role = "research"}};
+    const auto give_back = [&]() -> felix::task<void> {
+      co_await felix::sleep_for(100ms);
+      other->release();
+      other.reset();
+    };
+    std::vector<felix::task<void>> both;
+    both.push_back(ask(llm, asked, 1h));
+    both.push_back(give_back());
+    loop.run(felix::when_all(std::move(both)));
+    CHECK(server.requests() == 2);
+    CHECK(budget.system_status().settled == 2 * (all - 50));
+  }
+}
+
 TEST_CASE("budgeted: who leaves a stream pays for what came, not for all", "[llm][budgeted]") {
   felix::simulated_loop loop;
   simulated_server server{loop, {}};
@@ -183,6 +262,55 @@ TEST_CASE("budgeted: a stop charges what may have been made, and nothing stays r
   CHECK(budget.system_status().settled >= server.spent().total_tokens);
 }
 
+TEST_CASE("budgeted: under a hard cap a prompt's bound is held, and what may be on the way", "[llm][budgeted]") {
+  felix::simulated_loop loop;
+  simulated_server server{loop, {.honours_max_tokens = false}};
+  strict_budget budget;
+  auto llm = model_ref{server} | charge{budget};
+  const auto asked = question(300);
+  CHECK(loop.run(leave(llm, asked, 5)) == bound_of(asked) + felix::tokens_on_the_way + 300);
+  const auto left = budget.system_status().settled;
+  CHECK(left == bound_of(asked) + 5 + felix::tokens_on_the_way);
+  loop.run(llm.complete(question(60)));  // it is cut
+  CHECK(budget.system_status().settled == left + bound_of(asked) + 60 + felix::tokens_on_the_way);
+  CHECK(budget.system_status().answer_overrun + budget.system_status().prompt_overrun == 0);
+}
+
+TEST_CASE("budgeted: under a planned cap who leaves pays what was planned, and what came", "[llm][budgeted]") {
+  felix::simulated_loop loop;
+  simulated_server server{loop, {.honours_max_tokens = false}};
+  felix::normal_budget budget;
+  auto llm = model_ref{server} | charge{budget};
+  const auto asked = question(60);
+  CHECK(loop.run(leave(llm, asked, 5)) == plan_of(asked) + 60);
+  felix::token_count settled = plan_of(asked) + 5 + felix::tokens_on_the_way;
+  CHECK(budget.system_status().settled == settled);
+  loop.run(leave(llm, asked, 50));
+  settled += plan_of(asked) + 60;  // what is on the way is our guess, and no overrun
+  CHECK(budget.system_status().settled == settled);
+  loop.run(llm.complete(asked));
+  settled += plan_of(asked) + 61;  // it was cut, and this was seen
+  CHECK(budget.system_status().settled == settled);
+}
+
+TEST_CASE("budgeted: who leaves before anything has come pays for all of it", "[llm][budgeted]") {
+  felix::simulated_loop loop;
+  simulated_server server{loop, {.loses = 1}};
+  felix::normal_budget budget;
+  auto llm = model_ref{server} | charge{budget};
+  CHECK_THROWS_AS(loop.run(felix::timeout(2s, llm.complete(question(300)))), felix::timed_out);
+  CHECK(budget.system_status().settled == plan_of(question(300)) + 300);
+}
+
+TEST_CASE("budgeted: what the server says in between counts", "[llm][budgeted]") {
+  felix::simulated_loop loop;
+  strict_budget budget;
+  auto llm = counting_model{} | charge{budget};
+  const auto answer = loop.run(llm.complete(question(60)));
+  CHECK(answer.text() == "xxx");  // it came with 75
+  CHECK(answer.finish_reason() == finish_reason::length);
+}
+
 TEST_CASE("budgeted: several answers are paid together", "[llm][budgeted]") {
   felix::simulated_loop loop;
   felix::scripted_model script{loop};
@@ -193,6 +321,23 @@ TEST_CASE("budgeted: several answers are paid together", "[llm][budgeted]") {
   CHECK_THROWS_AS(loop.run(llm.complete(question(600).n(3))), felix::budget_exceeded);
 }
 
+TEST_CASE("budgeted: several answers are paid with a prompt each, and each may have a token", "[llm][budgeted]") {
+  felix::simulated_loop loop;
+  felix::scripted_model script{loop};
+  strict_budget hard{{.session_cap_tokens = 10'000}};
+  auto paid_hard = model_ref{script} | charge{hard};
+  const auto asked = question(40).n(3);
+  CHECK(loop.run(leave(paid_hard, asked, 1)) == 3 * bound_of(asked) + felix::tokens_on_the_way + 120);
+  felix::normal_budget planned{{.session_cap_tokens = 1'000'000}};
+  auto paid_planned = model_ref{script} | charge{planned, {.agent = "npc", .role = "research"}};
+  CHECK(loop.run(leave(paid_planned, asked, 1)) == 3 * plan_of(asked) + 120);
+  const auto many = chat_request{}.user("hello").n(128);
+  strict_budget small{{.session_cap_tokens = 128 * bound_of(many) + felix::tokens_on_the_way + 50}};
+  auto paid_small = model_ref{script} | charge{small};
+  loop.run(leave(paid_small, many, 1));
+  CHECK(script.requests().back().max_tokens() == 1);
+}
+
 TEST_CASE("budgeted: a model that cannot stream is charged the same way", "[llm][budgeted]") {
   felix::simulated_loop loop;
   simulated_server server{loop, {}};
@@ -200,6 +345,25 @@ TEST_CASE("budgeted: a model that cannot stream is charged the same way", "[llm]
   auto llm = whole_model{server} | charge{budget};
   loop.run(llm.complete(question(60)));
   CHECK(budget.system_status().settled == server.spent().total_tokens);
+  simulated_server busy{loop, {.refuses = 1}};
+  auto refusing = whole_model{busy} | charge{budget};
+  CHECK_THROWS_AS(loop.run(refusing.complete(question(60))), felix::api_error);
+  CHECK(budget.system_status().settled == server.spent().total_tokens);
+}
+
+TEST_CASE("budgeted: of a model that cannot stream no report that hides tokens is believed either", "[llm][budgeted]") {
+  felix::simulated_loop loop;
+  felix::normal_budget budget;
+  const felix::token_count prompt = GENERATE(2, 70), answer = GENERATE(2, 160);
+  auto llm = telling_model{{.prompt_tokens = prompt, .completion_tokens = answer, .total_tokens = prompt + answer}} |
+             charge{budget};
+  const auto got = loop.run(llm.complete(question(200))).usage();
+  const bool hides = prompt == 2 || answer == 2;
+  CHECK(got.estimated == hides);
+  CHECK(got.completion_tokens == (answer == 2 ? 640 / 16 : 160));
+  CHECK(got.prompt_tokens == (hides ? std::max(prompt, plan_of(question(200))) : 70));
+  CHECK(got.total_tokens == got.prompt_tokens + got.completion_tokens);
+  CHECK(budget.system_status().settled == got.total_tokens);
 }
 
 TEST_CASE("budgeted: who waits gets the tokens that others give back, the most urgent first", "[llm][budgeted]") {
@@ -237,6 +401,12 @@ TEST_CASE("budgeted: an estimator learns from what is reported, and its plan cou
   const auto before = loop.run(reserved_by(text));
   for (std::uint64_t i = 0; i < 20; ++i) loop.run(llm.complete(chat_request{}.user(text).max_tokens(10).seed(i)));
   const auto after = loop.run(reserved_by(text));
+  felix::normal_budget large{{.session_cap_tokens = 1'000'000}};
+  auto several = model_ref{server} | charge{large, {.estimator = felix::calibrated_estimator{}}};
+  const auto of_several = [&](std::uint64_t seed) { return chat_request{}.user(text).max_tokens(10).n(3).seed(seed); };
+  const auto before_several = loop.run(leave(several, of_several(0), 1));
+  for (std::uint64_t i = 0; i < 20; ++i) loop.run(several.complete(of_several(i)));  // it may be the prompt three times
+  CHECK(loop.run(leave(several, of_several(0), 1)) == before_several);
   CHECK(before >= 1'000);
   CHECK(after <= 400);
 }
@@ -272,6 +442,13 @@ TEST_CASE("budgeted: a cap in money holds, and what a model costs is charged the
   CHECK_THROWS_AS(loop.run(llm.complete(question(400))), felix::budget_exceeded);  // 0.0016 for the answer
   CHECK(server.requests() == 1);
   CHECK(wallet.status().nano_cost->reserved == 0);
+  const auto settled = wallet.status().nano_cost->settled;
+  simulated_server silent{loop, {.reports = report::none}};
+  auto unknown = model_ref{silent} | charge{budget, {.price = price}};
+  loop.run(unknown.complete(question(60)));
+  const auto bound = bound_of(question(60)) + felix::tokens_on_the_way;
+  CHECK(wallet.status().nano_cost->settled ==
+        settled + price.at_most(bound, 60).nano_units());  // an estimate is no bill
 }
 
 TEST_CASE("budgeted: the server's count never exceeds a hard cap, by seed", "[llm][budgeted]") {
