@@ -386,6 +386,17 @@ TEST_CASE("budgeted: who waits gets the tokens that others give back, the most u
   CHECK_THROWS_AS(loop.run(llm.complete(question(2'000))), felix::budget_exceeded);  // it never can
 }
 
+TEST_CASE("budgeted: who does not wait fails at once, though others will give back", "[llm][budgeted]") {
+  felix::simulated_loop loop;
+  simulated_server server{loop, {}};
+  strict_budget budget{{.session_cap_tokens = 1'100}};
+  auto llm = model_ref{server} | charge{budget};
+  std::vector<felix::task<void>> asked;
+  for (std::uint64_t i = 0; i < 3; ++i) asked.push_back(ask(llm, question(200).seed(i), 1h));
+  loop.run(felix::when_all(std::move(asked)));
+  CHECK(server.requests() == 2);
+}
+
 TEST_CASE("budgeted: an estimator learns from what is reported, and its plan counts under a planned cap",
           "[llm][budgeted]") {
   felix::simulated_loop loop;

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
 #include <felix/llm/collect_within.hpp>
 
+#include <felix/async/async_generator.hpp>
 #include <felix/async/simulated_loop.hpp>
 #include <felix/llm/scripted_model.hpp>
 #include "support/catch.hpp"
 #include "support/simulated_server.hpp"
 
 #include <chrono>
+#include <memory>
 #include <string>
 
 using namespace std::chrono_literals;
@@ -20,6 +22,19 @@ namespace {
 felix::chat_response ask(felix::simulated_loop& loop, simulated_server& server, felix::token_count most) {
   return loop.run(felix::collect_within(server.stream(chat_request{}.user(std::string(400, 'q')).max_tokens(most)),
                                         {.answer_tokens = most, .prompt_bytes = 400}));
+}
+
+/// A delta of one letter, and a report of 25 tokens more. Without end, or three of them.
+felix::async_generator<felix::chat_delta> count_up(std::shared_ptr<felix::chat_stream::answer> whole, bool ends) {
+  for (felix::token_count made = 25; !ends || made <= 75; made += 25) {
+    whole->response().text(whole->response().text() + "x");
+    whole->response().usage({.prompt_tokens = 20, .completion_tokens = made, .total_tokens = 20 + made});
+    co_yield felix::chat_delta{}.text("x");
+  }
+}
+felix::chat_response ask_counting(felix::simulated_loop& loop, felix::answer_allowance paid, bool ends) {
+  auto whole = std::make_shared<felix::chat_stream::answer>();
+  return loop.run(felix::collect_within(felix::chat_stream{count_up(whole, ends), whole}, paid));
 }
 
 }  // namespace
@@ -59,6 +74,19 @@ TEST_CASE("collect_within: a report below what came is not believed, one above i
   CHECK(hidden.usage().prompt_tokens >= 400 / 16);
   simulated_server proud{loop, {.reports = report::too_much}};
   CHECK(ask(loop, proud, 50).usage().completion_tokens > proud.spent().completion_tokens);
+}
+
+TEST_CASE("collect_within: what the server says in between counts", "[llm][collect_within]") {
+  felix::simulated_loop loop;
+  const auto cut = ask_counting(loop, {.answer_tokens = 60, .prompt_bytes = 80}, false);
+  CHECK(cut.text() == "xxx");
+  CHECK(cut.finish_reason() == finish_reason::length);
+  CHECK(cut.usage().completion_tokens == 75);
+  CHECK(cut.usage().estimated);
+  CHECK_FALSE(ask_counting(loop, {.answer_tokens = 75, .prompt_bytes = 80}, true).usage().estimated);
+  const auto hidden = ask_counting(loop, {.answer_tokens = 75, .prompt_bytes = 400}, true);  // a prompt of 20 tokens?
+  CHECK(hidden.usage().estimated);
+  CHECK(hidden.usage().prompt_tokens == 25);
 }
 
 TEST_CASE("collect_within: without a report the usage is what was seen, and is marked", "[llm][collect_within]") {

@@ -3,6 +3,7 @@
 
 #include "support/catch.hpp"
 
+#include <limits>
 #include <string>
 
 using felix::chat_delta;
@@ -32,10 +33,11 @@ TEST_CASE("answer_meter: a delta is a token, and one more than was paid for is o
 
 TEST_CASE("answer_meter: reasoning, refusals and the arguments of tool calls are counted too", "[llm][answer_meter]") {
   answer_meter meter{1};
-  meter.add(chat_delta{}.reasoning("hm"));
-  meter.add(chat_delta{}.refusal("no"));
-  meter.add(chat_delta{}.add({.index = 0, .name = "f", .arguments = std::string(400, 'x')}));
-  CHECK(meter.believed({}, 0).completion_tokens == 405 / 16);
+  const std::string ten_tokens(160, 'x');
+  meter.add(chat_delta{}.reasoning(ten_tokens));
+  meter.add(chat_delta{}.refusal(ten_tokens));
+  meter.add(chat_delta{}.add({.index = 0, .name = ten_tokens, .arguments = ten_tokens}));
+  CHECK(meter.believed({}, 0).completion_tokens == 40);
 }
 
 TEST_CASE("answer_meter: of deltas with several tokens the bytes count, four a token", "[llm][answer_meter]") {
@@ -79,4 +81,6 @@ TEST_CASE("answer_meter: a report below what was seen is not believed, nor what 
   CHECK(meter.believed({.prompt_tokens = 10, .completion_tokens = 50, .total_tokens = 5}, 16).total_tokens == 60);
   CHECK(meter.believed({.prompt_tokens = 10, .completion_tokens = 50, .total_tokens = 90}, 16).total_tokens == 90);
   CHECK(meter.believed({.estimated = true}, 16).estimated);
+  const token_count most = std::numeric_limits<token_count>::max();
+  CHECK(meter.believed({.prompt_tokens = most, .completion_tokens = most}, 16).total_tokens == most);
 }
