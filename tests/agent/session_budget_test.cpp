@@ -6,7 +6,9 @@
 #include <felix/async/simulated_loop.hpp>
 #include <felix/async/timeout.hpp>
 #include <felix/budget/budget_scope.hpp>
+#include <felix/budget/estimation.hpp>
 #include <felix/budget/price.hpp>
+#include <felix/budget/prompt_size.hpp>
 #include <felix/budget/run_limits.hpp>
 #include <felix/budget/token_budget.hpp>
 #include <felix/llm/limited.hpp>
@@ -14,11 +16,13 @@
 #include "support/catch.hpp"
 #include "support/simulated_server.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 
 using namespace std::chrono_literals;
 using felix::token_count;
@@ -172,6 +176,43 @@ TEST_CASE("session: no server, prompt or race exceeds its cap, seeds from 30,000
 
 namespace {
 
+/// Forwards to a server, sees how much is under way, and loses the n-th request, as often as told.
+struct watched_model {
+  simulated_server& server;
+  int loses = 0;  // 1: the first
+  int times = 1;
+  int requests = 0, of_lost = 0, in_flight = 0, most_in_flight = 0;
+  std::string lost = {};
+
+  felix::task<felix::chat_response> complete(felix::chat_request request) {
+    const std::string text = request.messages().back().content + std::to_string(request.seed().value_or(0));
+    if (++requests == loses) lost = text;
+    of_lost += !lost.empty() && text == lost ? 1 : 0;
+    most_in_flight = std::max(most_in_flight, ++in_flight);
+    auto answer = co_await felix::as_result(server.complete(std::move(request)));
+    --in_flight;
+    if (text == lost && of_lost <= times) throw felix::transport_error{"the connection was reset", 56};
+    co_return std::move(answer).value();
+  }
+};
+
+/// Does what it is told.
+struct told_estimator {
+  token_count bound = 0;
+  bool alone = false;
+  std::int64_t seen = 1;
+  int* learned = nullptr;
+
+  token_count planned(const felix::prompt_size& size) const noexcept { return size.bytes / 2; }
+  token_count at_most(const felix::prompt_size& size) const noexcept { return std::max(bound, size.text_bound); }
+  void learn(const felix::prompt_size&, token_count) const noexcept {
+    if (learned != nullptr) ++*learned;
+  }
+  felix::estimate_confidence confidence(const felix::prompt_size&) const noexcept { return {}; }
+  bool one_at_a_time() const noexcept { return alone; }
+  std::int64_t answers_seen() const noexcept { return seen; }
+};
+
 felix::session_result run_with(const felix::run_limits& limits) {
   felix::simulated_loop loop;
   simulated_server server{loop, {}};
@@ -194,6 +235,10 @@ TEST_CASE("session: from the soft line of its tokens on it writes its text, with
     CHECK(result.complete);
     CHECK(result.requests < free.requests);
     CHECK(result.usage.total_tokens <= most);
+    token_count of_the_team = 0;
+    for (const auto& made : result.contributions) of_the_team += made.final_text ? 0 : made.usage.total_tokens;
+    CHECK(of_the_team <= most * 6 / 10);
+    CHECK(of_the_team > most * 2 / 10);
   }
 }
 
@@ -202,9 +247,11 @@ TEST_CASE("session: a limit of time ends the team's work, and the final text too
   CHECK(enough.ended_by == felix::run_end{felix::run_limit::time, felix::limit_line::soft});
   CHECK(enough.complete);
   CHECK(enough.duration <= 20s);
+  CHECK(enough.team_duration <= 10s);
   const auto little = run_with({.time = 8s, .hand_back_at = 0.9});
   CHECK(little.complete);  // cut in its last words
   CHECK(little.duration <= 8s);
+  CHECK(little.team_duration <= 7200ms);
   const auto none = run_with({.time = 8s, .hand_back_at = 1});
   CHECK(none.ended_by == felix::run_end{felix::run_limit::time, felix::limit_line::hard});
   CHECK_FALSE(none.complete);
@@ -240,4 +287,115 @@ TEST_CASE("session: with a price it counts in money too, where a scope or a limi
   const auto short_run = loop.run(frugal.run("Write about tea"));
   CHECK(short_run.ended_by == felix::run_end{felix::run_limit::cost, felix::limit_line::soft});
   CHECK(short_run.requests < result.requests + 20);
+}
+
+TEST_CASE("session: what was lost is paid and sent once more, where a retry would do that", "[agent][session]") {
+  const bool retries = GENERATE(true, false);
+  const int times = GENERATE(1, 3);
+  felix::simulated_loop loop;
+  simulated_server server{loop, {}};
+  watched_model losing{server, 3, times};
+  auto retrying = felix::model_ref{losing} | felix::retry{};
+  felix::normal_budget budget;
+  felix::session session{
+      retries ? felix::model_ref{retrying} : felix::model_ref{losing}, felix::teams::medium(), budget, {.seed = 1}};
+  const auto result = loop.run(session.run("Write about tea"));
+  CHECK(result.complete);
+  CHECK(losing.of_lost == (retries ? 2 : 1));
+  CHECK(result.failed == (retries && times == 1 ? 0 : 1));
+  CHECK(result.requests == losing.requests);
+  CHECK(result.timeline.size() == static_cast<std::size_t>(losing.requests));
+  CHECK(budget.system_status().settled >= server.spent().total_tokens);
+  CHECK(budget.system_status().settled > result.usage.total_tokens);
+}
+
+TEST_CASE("session: what is lost counts for a limit of tokens, each time", "[agent][session]") {
+  const auto seed = GENERATE(range(std::uint64_t{1}, std::uint64_t{31}));
+  const double loses = GENERATE(0.5, 1.0);
+  CAPTURE(seed, loses);
+  felix::simulated_loop loop;
+  simulated_server server{loop, {.loses = loses}, seed};
+  auto llm = felix::model_ref{server} | felix::retry{}.seed(seed);
+  felix::normal_budget budget;
+  felix::session session{llm, felix::teams::medium(), budget, {.seed = seed, .limits = {.tokens = 2'500}}};
+  static_cast<void>(loop.run(felix::as_result(session.run("Write about tea"))));
+  CHECK(server.requests() > 2);
+  CHECK(server.spent().total_tokens <= 2'500);
+  CHECK(budget.system_status().settled <= 2'500);
+}
+
+TEST_CASE("session: until an answer has shown what prompts cost, their bounds fit under the cap", "[agent][session]") {
+  const std::int64_t seen = GENERATE(0, 1);
+  felix::simulated_loop loop;
+  simulated_server server{loop, {}};
+  watched_model watched{server};
+  felix::normal_budget budget;  // of 10,000; one bound of 3,000 is set aside for the text
+  felix::session session{felix::model_ref{watched},
+                         felix::teams::simple(),
+                         budget,
+                         {.seed = 1, .estimator = told_estimator{.bound = 3'000, .seen = seen}}};
+  const auto result = loop.run(session.run("Write about tea"));
+  CHECK(result.complete);
+  CHECK((seen == 0 ? watched.most_in_flight <= 2 : watched.most_in_flight > 2));
+  CHECK(result.contributions.size() > 5);
+}
+
+TEST_CASE("session: where a server counts more than its bound, one request is sent at a time", "[agent][session]") {
+  const bool alone = GENERATE(true, false);
+  felix::simulated_loop loop;
+  simulated_server server{loop, {}};
+  watched_model watched{server};
+  felix::normal_budget budget;
+  felix::session session{felix::model_ref{watched},
+                         felix::teams::simple(),
+                         budget,
+                         {.seed = 1, .estimator = told_estimator{.alone = alone}}};
+  CHECK(loop.run(session.run("Write about tea")).complete);
+  CHECK((watched.most_in_flight == 1) == alone);
+}
+
+TEST_CASE("session: it learns from reports, and not from its own estimates", "[agent][session]") {
+  const auto reports = GENERATE(report::honest, report::none);
+  int learned = 0;
+  felix::simulated_loop loop;
+  simulated_server server{loop, {.reports = reports}};
+  felix::normal_budget budget;
+  felix::session session{felix::model_ref{server},
+                         felix::teams::simple(),
+                         budget,
+                         {.seed = 1, .estimator = told_estimator{.learned = &learned}}};
+  const auto result = loop.run(session.run("Write about tea"));
+  CHECK(result.complete);
+  CHECK(learned == (reports == report::honest ? static_cast<int>(result.contributions.size()) : 0));
+}
+
+TEST_CASE("session: the prompt of a server that has to be cut is charged at its bound", "[agent][session]") {
+  felix::simulated_loop loop;
+  simulated_server server{loop, {.tokens_per_byte = 1, .honours_max_tokens = false}};
+  felix::normal_budget budget;
+  felix::session session{
+      felix::model_ref{server}, felix::teams::simple(), budget, {.seed = 1, .limits = {.tokens = 4'000}}};
+  const auto result = loop.run(session.run("Write about tea"));
+  CHECK(result.usage.estimated);
+  // But for the two tokens that it is ahead when it is cut.
+  CHECK(budget.system_status().settled + 2 * server.requests() >= server.spent().total_tokens);
+}
+
+TEST_CASE("session: a report that hides the prompt is not believed", "[agent][session]") {
+  struct hiding {
+    simulated_server& inner;
+    felix::task<felix::chat_response> complete(felix::chat_request request) {
+      auto answer = co_await inner.complete(std::move(request));
+      const token_count tokens = answer.usage().completion_tokens;
+      answer.usage({.prompt_tokens = 1, .completion_tokens = tokens, .total_tokens = tokens + 1});
+      co_return answer;
+    }
+  };
+  felix::simulated_loop loop;
+  simulated_server server{loop, {}};
+  hiding llm{server};
+  felix::normal_budget budget;
+  felix::session session{llm, felix::teams::simple(), budget, {.seed = 1}};
+  CHECK(loop.run(session.run("Write about tea")).usage.estimated);
+  CHECK(budget.system_status().settled >= server.spent().total_tokens);
 }

@@ -198,18 +198,17 @@ class session {
 
   /// Whether a limit of the run ends the team's work: with all that is in flight, another stage might not leave enough.
   bool is_at_soft_line(const worker& who) {
-    if (const auto left = meter_.left_for_inner().tokens; left && meter_.next() == next_turn::go_on) {
-      token_count in_flight = 0;
-      for (std::size_t i = first_open_; i < stages_.size(); ++i) {
-        if (!stages_[i].settled) in_flight += held_by(stages_[i]);
-      }
-      if (in_flight + dearest_stage(who.agent.role().name) <= *left) return false;
-      result_.ended_by = run_end{run_limit::tokens, limit_line::soft};
-      return true;
-    }
-    if (meter_.next() == next_turn::go_on) return false;
-    result_.ended_by = meter_.reason();
+    if (is_before_soft_line(dearest_stage(who.agent.role().name))) return false;
+    result_.ended_by =
+        meter_.next() == next_turn::go_on ? run_end{run_limit::tokens, limit_line::soft} : meter_.reason();
     return true;
+  }
+  /// Whether as many tokens more than all in flight still leave enough for a turn that hands back.
+  [[nodiscard]] bool is_before_soft_line(token_count more) const {
+    for (std::size_t i = first_open_; i < stages_.size(); ++i) {
+      if (!stages_[i].settled) more += held_by(stages_[i]);
+    }
+    return meter_.next() == next_turn::go_on && more <= meter_.left_for_inner().tokens.value_or(more);
   }
 
   /// Reserves tokens for a stage and sends it off, or drops it.
@@ -281,11 +280,8 @@ class session {
     const token_count answer = std::min(wanted, room - stage.planned_prompt);
     if (answer < (size == reservation_size::whole ? wanted : budget_.options().min_stage_tokens))
       return shortage::of_role;
-    // Until an answer has shown what prompts cost here, no more is sent than fits under the cap at its worst.
     const token_count worst = at_most(stage.size) + answer;
-    if (estimator_.answers_seen() == 0 &&
-        worst + unproven_ + cost_of_aside().worst > budget_.options().session_cap_tokens)
-      return shortage::of_session;
+    if (!is_proven_for(worst)) return shortage::of_session;
     auto granted = budget_.try_reserve(request_for(stage, answer, size));
     if (!granted) return shortage::of_session;
     stage.worst = worst;
@@ -298,6 +294,12 @@ class session {
                                                           : request_priority::normal);
     shares_->add(kind.name, held_by(stage));
     return shortage::none;
+  }
+
+  /// Until an answer has shown what prompts cost here, no more is sent than fits under the cap at its worst.
+  [[nodiscard]] bool is_proven_for(token_count more) const {
+    return estimator_.answers_seen() > 0 ||
+           more + unproven_ + cost_of_aside().worst <= budget_.options().session_cap_tokens;
   }
 
   void prepare(running_stage& stage, brief about) const {
@@ -374,15 +376,20 @@ class session {
   }
 
   /// A request that was lost on the way, and may have cost all that was reserved for it, is paid and sent once more, if
-  /// there is enough. In the order of the view, so that it does not depend on the order in which requests are lost.
+  /// the budget and the limits of the run have enough. In the order of the view, so that it does not depend on the order
+  /// in which requests are lost.
   task<void> ask_again(running_stage& stage) {
-    if (!stage.repeat_wanted || stage.asked_again) co_return;
+    const token_count lost = held_by(stage);
+    if (!stage.repeat_wanted || stage.asked_again || !is_before_soft_line(lost) || !is_proven_for(lost)) co_return;
     auto paid = budget_.try_reserve(request_for(stage, stage.reservation->max_tokens(), reservation_size::whole));
     if (!paid) co_return;
     stage.asked_again = true;
     stage.reservation.reset();  // charges it
     stage.reservation.emplace(std::move(*paid));
     result_.timeline.push_back(span_of(stage));
+    meter_.add({.tokens = lost, .time = stage.end - first_request_});
+    shares_->add(workers_[stage.member].agent.role().name, lost);
+    unproven_ += lost;
     co_await ask(stage);
   }
 
