@@ -310,18 +310,30 @@ TEST_CASE("session: what was lost is paid and sent once more, where a retry woul
 }
 
 TEST_CASE("session: what is lost counts for a limit of tokens, each time", "[agent][session]") {
-  const auto seed = GENERATE(range(std::uint64_t{1}, std::uint64_t{31}));
+  const auto seed = GENERATE(range(std::uint64_t{1}, std::uint64_t{21}));
   const double loses = GENERATE(0.5, 1.0);
-  CAPTURE(seed, loses);
+  const token_count most = GENERATE(1'500, 2'500, 3'500);
+  CAPTURE(seed, loses, most);
   felix::simulated_loop loop;
   simulated_server server{loop, {.loses = loses}, seed};
   auto llm = felix::model_ref{server} | felix::retry{}.seed(seed);
   felix::normal_budget budget;
-  felix::session session{llm, felix::teams::medium(), budget, {.seed = seed, .limits = {.tokens = 2'500}}};
+  felix::session session{llm, felix::teams::complex(), budget, {.seed = seed, .limits = {.tokens = most}}};
   static_cast<void>(loop.run(felix::as_result(session.run("Write about tea"))));
   CHECK(server.requests() > 2);
-  CHECK(server.spent().total_tokens <= 2'500);
-  CHECK(budget.system_status().settled <= 2'500);
+  CHECK(server.spent().total_tokens <= most);
+  CHECK(budget.system_status().settled <= most);
+}
+
+TEST_CASE("session: what is refused costs nothing, nor of a limit", "[agent][session]") {
+  felix::simulated_loop loop;
+  simulated_server server{loop, {.refuses = 1}};
+  felix::normal_budget budget;
+  felix::session session{
+      felix::model_ref{server}, felix::teams::complex(), budget, {.seed = 1, .limits = {.tokens = 4'000}}};
+  CHECK_THROWS_AS(loop.run(session.run("Write about tea")), felix::api_error);
+  CHECK_FALSE(session.so_far().ended_by.has_value());
+  CHECK(budget.system_status().settled == 0);
 }
 
 TEST_CASE("session: until an answer has shown what prompts cost, their bounds fit under the cap", "[agent][session]") {
@@ -329,15 +341,50 @@ TEST_CASE("session: until an answer has shown what prompts cost, their bounds fi
   felix::simulated_loop loop;
   simulated_server server{loop, {}};
   watched_model watched{server};
-  felix::normal_budget budget;  // of 10,000; one bound of 3,000 is set aside for the text
+  felix::normal_budget budget;  // of 10,000; one bound of 2,800 is set aside for the text
   felix::session session{felix::model_ref{watched},
                          felix::teams::simple(),
                          budget,
-                         {.seed = 1, .estimator = told_estimator{.bound = 3'000, .seen = seen}}};
+                         {.seed = 1, .estimator = told_estimator{.bound = 2'800, .seen = seen}}};
   const auto result = loop.run(session.run("Write about tea"));
   CHECK(result.complete);
   CHECK((seen == 0 ? watched.most_in_flight <= 2 : watched.most_in_flight > 2));
   CHECK(result.contributions.size() > 5);
+}
+
+TEST_CASE("session: until then nothing is sent again that might not fit", "[agent][session]") {
+  const std::int64_t seen = GENERATE(0, 1);
+  felix::simulated_loop loop;
+  simulated_server server{loop, {}};
+  watched_model losing{server, 1};
+  auto llm = felix::model_ref{losing} | felix::retry{};
+  felix::normal_budget budget;
+  felix::session session{llm,
+                         felix::teams::simple(),
+                         budget,  // of 10,000: a stage and the final text, and little else
+                         {.seed = 1, .estimator = told_estimator{.bound = 4'800, .seen = seen}}};
+  CHECK(loop.run(session.run("Write about tea")).complete);
+  CHECK(losing.of_lost == (seen == 0 ? 1 : 2));
+}
+
+TEST_CASE("session: until then what was lost is part of the worst case, each time", "[agent][session]") {
+  const auto seed = GENERATE(range(std::uint64_t{1}, std::uint64_t{21}));
+  CAPTURE(seed);
+  felix::simulated_loop loop;
+  simulated_server server{loop, {.loses = 0.3}, seed};
+  auto llm = felix::model_ref{server} | felix::retry{}.seed(seed);
+  felix::normal_budget budget;
+  token_count most = 0;
+  const auto look = [&](const felix::session_event& event) {
+    if (event.what == felix::session_event::kind::stage_started) most = std::max(most, budget.system_status().settled);
+  };
+  felix::session session{llm,
+                         felix::teams::complex(),
+                         budget,
+                         {.seed = seed, .on_event = look, .estimator = told_estimator{.bound = 2'800, .seen = 0}}};
+  static_cast<void>(loop.run(felix::as_result(session.run("Write about tea"))));
+  CHECK(most > 0);
+  CHECK(most <= 10'000 - 2 * (2'800 + budget.options().min_stage_tokens));  // beside that stage, and the final text
 }
 
 TEST_CASE("session: where a server counts more than its bound, one request is sent at a time", "[agent][session]") {

@@ -327,12 +327,14 @@ TEST_CASE("budgeted: several answers are paid with a prompt each, and each may h
   strict_budget hard{{.session_cap_tokens = 10'000}};
   auto paid_hard = model_ref{script} | charge{hard};
   const auto asked = question(40).n(3);
-  CHECK(loop.run(leave(paid_hard, asked, 1)) == 3 * bound_of(asked) + felix::tokens_on_the_way + 120);
+  const auto prompts = 3 * bound_of(asked), on_the_way = 3 * felix::tokens_on_the_way;
+  CHECK(loop.run(leave(paid_hard, asked, 1)) == prompts + on_the_way + 120);
+  CHECK(hard.system_status().settled == prompts + on_the_way + 1);
   felix::normal_budget planned{{.session_cap_tokens = 1'000'000}};
   auto paid_planned = model_ref{script} | charge{planned, {.agent = "npc", .role = "research"}};
   CHECK(loop.run(leave(paid_planned, asked, 1)) == 3 * plan_of(asked) + 120);
   const auto many = chat_request{}.user("hello").n(128);
-  strict_budget small{{.session_cap_tokens = 128 * bound_of(many) + felix::tokens_on_the_way + 50}};
+  strict_budget small{{.session_cap_tokens = 128 * (bound_of(many) + felix::tokens_on_the_way) + 50}};
   auto paid_small = model_ref{script} | charge{small};
   loop.run(leave(paid_small, many, 1));
   CHECK(script.requests().back().max_tokens() == 1);

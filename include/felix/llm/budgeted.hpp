@@ -136,7 +136,7 @@ class budgeted {
       request_ = {.agent = options.agent,
                   .role = options.role,
                   .stage = shared_.stages + 1,
-                  .prompt_tokens_at_most = answers_ * shared_.estimator.at_most(size_) + tokens_on_the_way,
+                  .prompt_tokens_at_most = answers_ * (shared_.estimator.at_most(size_) + tokens_on_the_way),
                   .prompt_tokens_planned = answers_ * shared_.estimator.planned(size_),
                   .size = reservation_size::what_is_left};
       const auto wanted = request.max_tokens();
@@ -210,13 +210,14 @@ class budgeted {
     /// And what is on the way. Under a hard cap that was reserved; else a guess of ours is no overrun.
     token_usage charge_what_was_seen() {
       const token_count most = reservation_->max_tokens();
+      const token_count on_the_way = answers_ * tokens_on_the_way;
       token_usage usage;
       if (shared_.budget.is_hard()) {
-        usage.prompt_tokens = request_.prompt_tokens_at_most - tokens_on_the_way;
-        usage.completion_tokens = std::min(meter_.seen(), most) + tokens_on_the_way;
+        usage.prompt_tokens = request_.prompt_tokens_at_most - on_the_way;
+        usage.completion_tokens = std::min(meter_.seen(), most) + on_the_way;
       } else {
         usage.prompt_tokens = request_.prompt_tokens_planned;
-        usage.completion_tokens = std::max(meter_.seen(), std::min(meter_.seen() + tokens_on_the_way, most));
+        usage.completion_tokens = std::max(meter_.seen(), std::min(meter_.seen() + on_the_way, most));
       }
       usage.total_tokens = usage.prompt_tokens + usage.completion_tokens;
       charge(usage);
