@@ -413,6 +413,7 @@ TEST_CASE("session: it learns from reports, and not from its own estimates", "[a
                          {.seed = 1, .estimator = told_estimator{.learned = &learned}}};
   const auto result = loop.run(session.run("Write about tea"));
   CHECK(result.complete);
+  CHECK(budget.system_status().prompt_overrun + budget.system_status().answer_overrun == 0);  // charged as planned
   CHECK(learned == (reports == report::honest ? static_cast<int>(result.contributions.size()) : 0));
 }
 
