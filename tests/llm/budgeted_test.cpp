@@ -333,6 +333,7 @@ TEST_CASE("budgeted: several answers are paid with a prompt each, and each may h
   felix::normal_budget planned{{.session_cap_tokens = 1'000'000}};
   auto paid_planned = model_ref{script} | charge{planned, {.agent = "npc", .role = "research"}};
   CHECK(loop.run(leave(paid_planned, asked, 1)) == 3 * plan_of(asked) + 120);
+  CHECK(planned.system_status().settled == 3 * plan_of(asked) + on_the_way + 1);
   const auto many = chat_request{}.user("hello").n(128);
   strict_budget small{{.session_cap_tokens = 128 * (bound_of(many) + felix::tokens_on_the_way) + 50}};
   auto paid_small = model_ref{script} | charge{small};
