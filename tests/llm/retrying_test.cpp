@@ -294,8 +294,10 @@ TEST_CASE("retrying: who pays is asked before what may have cost something is se
   SECTION("and does not") {
     pays = false;
     server.then(lost);
-    auto llm = failing_model{server} | felix::retry{};
+    int told = 0;
+    auto llm = failing_model{server} | felix::retry{}.on_retry([&](const auto&...) { ++told; });
     CHECK_THROWS_AS(ask(llm), felix::transport_error);
+    CHECK(told == 0);
     CHECK(asked == 1);
     CHECK(*server.asked == 1);
     CHECK(llm.usage_stats().given_up == 1);
