@@ -375,6 +375,12 @@ class session {
     return std::max(std::chrono::nanoseconds{0}, all - (stage.begin - first_request_));
   }
 
+  /// In nano-units of money, when nothing came back.
+  [[nodiscard]] std::int64_t cost_of_lost(const running_stage& stage, token_count charged) const {
+    if (!options_.price || charged == 0) return 0;
+    return options_.price->at_most(stage.planned_prompt, charged - stage.planned_prompt).nano_units();
+  }
+
   /// A request that was lost on the way, and may have cost all that was reserved for it, is paid and sent once more, if
   /// the budget and the limits of the run have enough. In the order of the view, so that it does not depend on the order
   /// in which requests are lost.
@@ -387,7 +393,7 @@ class session {
     stage.reservation.reset();  // charges it
     stage.reservation.emplace(std::move(*paid));
     result_.timeline.push_back(span_of(stage));
-    meter_.add({.tokens = lost, .time = stage.end - first_request_});
+    meter_.add({.tokens = lost, .nano_cost = cost_of_lost(stage, lost), .time = stage.end - first_request_});
     shares_->add(workers_[stage.member].agent.role().name, lost);
     unproven_ += lost;
     co_await ask(stage);
@@ -439,11 +445,9 @@ class session {
     } else {
       charged = account_failure(stage, who);
     }
-    money cost;
-    if (options_.price && charged > 0)
-      cost = made ? options_.price->cost(made->usage)
-                  : options_.price->at_most(stage.planned_prompt, charged - stage.planned_prompt);
-    meter_.add({.tokens = charged, .nano_cost = cost.nano_units(), .time = stage.end - first_request_});
+    const std::int64_t cost =
+        made && options_.price ? options_.price->cost(made->usage).nano_units() : cost_of_lost(stage, charged);
+    meter_.add({.tokens = charged, .nano_cost = cost, .time = stage.end - first_request_});
     if (!stage.about.final_text) {
       shares_->add(who.agent.role().name, charged - held_by(stage));
       unproven_ += charged - stage.worst;
