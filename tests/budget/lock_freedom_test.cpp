@@ -59,7 +59,8 @@ bool spend(felix::ledger& budget, std::uint64_t turn) {
        .role = "r",
        .prompt_tokens_at_most = 100,
        .prompt_tokens_planned = 50,
-       .size = turn % 2 == 0 ? felix::reservation_size::whole : felix::reservation_size::what_is_left});
+       .size = turn % 2 == 0 ? felix::reservation_size::whole : felix::reservation_size::what_is_left,
+       .nano_cost_at_most = 0});
   if (!slice) return false;
   slice->settle({.prompt_tokens = 1, .completion_tokens = 1, .total_tokens = 2});
   return true;
@@ -78,7 +79,7 @@ TEST_CASE("ledger: a thread that stops, wherever, stops nobody else", "[budget][
   {
     std::array<std::optional<felix::ledger::reservation>, 6> open;
     for (std::size_t i = 0; i < open.size(); ++i)
-      open[i].emplace(budget.reserve({.agent = std::array{"a", "b", "c"}[i % 3], .role = "r"}));
+      open[i].emplace(budget.reserve({.agent = std::array{"a", "b", "c"}[i % 3], .role = "r", .nano_cost_at_most = 0}));
     for (auto& each : open) each->release();
   }
 
@@ -88,7 +89,8 @@ TEST_CASE("ledger: a thread that stops, wherever, stops nobody else", "[budget][
     for (std::uint64_t turn = 0; !done.load(std::memory_order_relaxed); ++turn) {
       victims += spend(budget, turn);
       if (turn % 7 == 0) static_cast<void>(budget.agent_status("a"));
-      if (auto aside = budget.try_reserve({.agent = "b", .role = "r", .answer_tokens = 5})) aside->release();
+      if (auto aside = budget.try_reserve({.agent = "b", .role = "r", .answer_tokens = 5, .nano_cost_at_most = 0}))
+        aside->release();
     }
   }};
   int refused = 0;
