@@ -392,12 +392,12 @@ class http_line final : private easy_handle, public curl_reactor::transfer {
   part wanted_ = part::all;
   bool stop_before_start_ = false;
   bool stop_posted_ = false;  // then stop() wakes the reader, and nobody else
+  bool lingers_ = false;      // abandoned, and nobody stops it: its answer may end
   continuation* reader_ = nullptr;
   std::string arrived_;
   http_times times_;
   std::optional<deadline> between_;
   std::shared_ptr<http_lines> abandoned_to_;  // then it has no reader any more
-  bool lingers_ = false;                      // and nobody stops it: its answer may end
 
   http_head head_;  // the loop's until times_.has_head(), as the rest is until the end
   std::size_t received_ = 0;
