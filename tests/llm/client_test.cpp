@@ -372,7 +372,8 @@ TEST_CASE("client: destroyed on one thread while its streams are read, or not, o
     std::vector<std::thread> readers;
     for (int reader = 0; reader < 3; ++reader) {
       readers.emplace_back([&, stream = llm->stream(chat_request{}.user("A long story").max_tokens(1'000))]() mutable {
-        CHECK_NOTHROW(felix::sync_wait(read_some(stream, 2)));
+        // Catch2's checks are for one thread: what is wrong here ends the process.
+        static_cast<void>(felix::sync_wait(read_some(stream, 2)));
         ++begun;
         try {
           while (!felix::sync_wait(read_some(stream, 1)).empty()) std::this_thread::yield();
