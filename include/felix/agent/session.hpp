@@ -154,7 +154,6 @@ class session {
     std::chrono::steady_clock::time_point begin = {}, end = {};
     event ended;
     bool settled = false;
-    bool asked_again = false;
     bool repeat_wanted = false;  // a retry would have sent it again, but for what that may cost
   };
 
@@ -386,10 +385,9 @@ class session {
   /// in which requests are lost.
   task<void> ask_again(running_stage& stage) {
     const token_count lost = held_by(stage);
-    if (!stage.repeat_wanted || stage.asked_again || !is_before_soft_line(lost) || !is_proven_for(lost)) co_return;
+    if (!stage.repeat_wanted || !is_before_soft_line(lost) || !is_proven_for(lost)) co_return;
     auto paid = budget_.try_reserve(request_for(stage, stage.reservation->max_tokens(), reservation_size::whole));
     if (!paid) co_return;
-    stage.asked_again = true;
     stage.reservation.reset();  // charges it
     stage.reservation.emplace(std::move(*paid));
     result_.timeline.push_back(span_of(stage));

@@ -164,7 +164,7 @@ class budgeted {
       request.repeat_if([this] { return pay_again(); });
     }
     payment(payment&&) = delete;
-    /// Left in the middle.
+    /// Left in the middle: what came is charged; where nothing came, all of it may have been spent.
     ~payment() {
       if (reservation_ && meter_.seen() > 0) charge_what_was_seen();
     }
@@ -188,14 +188,11 @@ class budgeted {
       }
       answer.usage(usage);
     }
+    /// Unless it is known to have cost nothing it is charged at its end, as what was left in the middle.
     void failed(const error& failure) {
-      if (!reservation_) return;
-      if (failure.cost() == request_cost::none) {
-        reservation_->release();
-        reservation_.reset();
-      } else if (meter_.seen() > 0) {
-        charge_what_was_seen();
-      }  // else all of it may have been spent
+      if (!reservation_ || failure.cost() != request_cost::none) return;
+      reservation_->release();
+      reservation_.reset();
     }
 
    private:
