@@ -4,6 +4,7 @@
 #     tests/mutants/run.sh                 all lists
 #     tests/mutants/run.sh queue           the lists of a layer
 #     tests/mutants/run.sh queue/slot_ring one list
+#     tests/mutants/run.sh --check         plants nothing: only looks whether each old text stands exactly once
 # A list is tests/mutants/<layer>/<header>.mutants. Empty lines and lines that begin with # are skipped. It begins with
 #     header: include/felix/queue/detail/slot_ring.hpp
 #     test:   tests/queue/interleaving_test.cpp [interleaving]      a file, and which of its tests; may be repeated
@@ -23,6 +24,12 @@ readonly work=$(mktemp -d)
 trap 'rm -rf -- "$work"' EXIT
 killed=0
 survived=()
+checks_only=0
+checked=0
+if [[ ${1-} == --check ]]; then
+  checks_only=1
+  shift
+fi
 main=$work/catch_main.o
 
 broken() {
@@ -65,6 +72,13 @@ run_test() {
 judge() {
   local why=$1 old=$2 new=$3 one status begun=$SECONDS
   shift 3
+  if ((checks_only)); then
+    checked=$((checked + 1))
+    OLD=$old perl -0ne 'exit(1 != (() = /\Q$ENV{OLD}\E/g))' "$header" && return
+    survived+=("$name: $why")
+    printf 'MISPLACED %-28s %s\n' "$name" "$why"
+    return
+  fi
   rm -rf -- "$work/include"
   cp -r include "$work/include"
   OLD=$old NEW=$new perl -0pi -e '
@@ -126,7 +140,12 @@ for wanted in "${@:-}"; do
   done < <(find tests/mutants -name '*.mutants' | sort)
   ((found)) || broken "no list begins with tests/mutants/$wanted"
 done
-prepare
+((checks_only)) || prepare
 for list in "${lists[@]}"; do run_list "$list"; done
+if ((checks_only)); then
+  printf '%d planted bugs, %d of them misplaced\n' "$checked" "${#survived[@]}"
+  ((${#survived[@]} == 0))
+  exit
+fi
 printf '\n%d noticed, %d survived\n' "$killed" "${#survived[@]}"
 ((${#survived[@]} == 0))
