@@ -58,7 +58,7 @@ class room::seats final : public felix::waiting_line::wait {
     if (party_ > most) throw std::runtime_error{"the party is too large"};
     if (pass != 0 && of_.closed_in == pass) return false;
     if (of_.take(party_)) return true;
-    of_.closed_in = pass;
+    if (pass != 0) of_.closed_in = pass;  // pass 0 is tried outside the line, by several threads at once
     return false;
   }
   room& of_;

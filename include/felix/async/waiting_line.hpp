@@ -68,7 +68,8 @@ class waiting_line::wait : public detail::cancellable_wait<waiting_line, wait> {
   ~wait() = default;
 
   /// Takes what is asked for. False: it is not there. An exception: it never will be, and the coroutine goes on with it.
-  /// Called by any thread that makes a change, but by one at a time, unless `pass` is 0; else it must not call changed().
+  /// With `pass` 0 it is called before the wait, by several threads at once, and touches nothing that waiters share but
+  /// what can be taken without a lock; else by whichever thread makes a change, one at a time, and must not call changed().
   /// `pass` is the same for all attempts after one change, and another one after the next. So one that is refused can
   /// leave it where it lacked something, and later ones that find it there let him go first.
   [[nodiscard]] virtual bool attempt(std::uint64_t pass) = 0;
