@@ -11,6 +11,7 @@
 #include <felix/agent/random.hpp>
 #include <felix/agent/role.hpp>
 #include <felix/agent/session.hpp>
+#include <felix/agent/session_options.hpp>
 #include <felix/agent/session_result.hpp>
 #include <felix/agent/team.hpp>
 #include <felix/async/as_result.hpp>
@@ -52,6 +53,7 @@
 #include <felix/budget/estimation.hpp>
 #include <felix/budget/estimator.hpp>
 #include <felix/budget/ledger.hpp>
+#include <felix/budget/model_capacity.hpp>
 #include <felix/budget/money.hpp>
 #include <felix/budget/price.hpp>
 #include <felix/budget/prompt_bound.hpp>

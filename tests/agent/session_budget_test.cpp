@@ -5,8 +5,10 @@
 #include <felix/async/as_result.hpp>
 #include <felix/async/simulated_loop.hpp>
 #include <felix/async/timeout.hpp>
+#include <felix/budget/adaptive.hpp>
 #include <felix/budget/budget_scope.hpp>
 #include <felix/budget/estimation.hpp>
+#include <felix/budget/model_capacity.hpp>
 #include <felix/budget/price.hpp>
 #include <felix/budget/prompt_size.hpp>
 #include <felix/budget/run_limits.hpp>
@@ -60,6 +62,8 @@ struct drawn {
       manners = {.tokens_per_byte = random.uniform(1.1, 3), .refuses = manners.refuses};
       patience = std::chrono::hours{10};
     }
+    if (chance(0.25)) adaptive.emplace();
+    if (chance(0.1)) capacity = {.context_tokens = 500 + static_cast<token_count>(random.next() % 4'000)};
   }
 
   felix::seeded_random random;
@@ -70,6 +74,8 @@ struct drawn {
   felix::team team;
   std::chrono::nanoseconds patience = std::chrono::hours{10};
   std::string task;
+  std::optional<felix::adaptive_allotment> adaptive;
+  felix::model_capacity capacity;
 
  private:
   bool chance(double share) { return random.uniform(0, 1) < share; }
@@ -112,7 +118,8 @@ outcome run(std::uint64_t seed, const drawn& what) {
   auto llm = felix::model_ref{server} | felix::limit{what.limit} | felix::retry{}.seed(seed);
   budget paid{what};
   outcome got;
-  felix::session session{llm, what.team, paid.get(), {.seed = seed}};
+  felix::session session{
+      llm, what.team, paid.get(), {.seed = seed, .adaptive = what.adaptive, .capacity = what.capacity}};
   try {
     got.result = loop.run(felix::timeout(what.patience, session.run(what.task)));
   } catch (const felix::timed_out&) {

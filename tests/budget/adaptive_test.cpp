@@ -24,15 +24,6 @@ using felix::possible_call;
 using felix::token_count;
 
 static_assert(std::is_copy_constructible_v<adaptive_allotment> && std::is_copy_assignable_v<adaptive_allotment>);
-static_assert(felix::base_within_context(200, 1'000, 100) == 200);
-static_assert(felix::base_within_context(200, 500, 100) == 200);  // just
-static_assert(felix::base_within_context(200, 499, 100) == 199);
-static_assert(felix::base_within_context(200, 300, 100) == 100);  // 200 * 200 / 400
-static_assert(felix::base_within_context(200, 100, 100) == 0 && felix::base_within_context(200, 100, 500) == 0);
-static_assert(felix::base_within_context(-1, 1'000, 100) == 0 && felix::base_within_context(200, -5, 100) == 0);
-static_assert(felix::base_within_context(200, 1'000, -100) == 200);
-static_assert(felix::base_within_context(200, std::numeric_limits<token_count>::min(),
-                                         std::numeric_limits<token_count>::max()) == 0);
 
 namespace {
 

@@ -88,9 +88,24 @@ TEST_CASE("budget_scopes: a model without a price is not asked", "[examples][bud
   CHECK_THAT(scopes.err(), ContainsSubstring("no price for unheard-of"));
 }
 
+TEST_CASE("adaptive_team: leaves stages out that bring less, and shows what it has learned",
+          "[examples][adaptive_team]") {
+  model_server::server server{{.speed = 20}};
+  felix::test::program team{path_of("adaptive_team"), {server.url(), "Write about tea", "Write about time"}};
+  CHECK(team.wait() == 0);
+  CHECK(team.err().empty());
+  for (const char* topic : {"Write about tea: ", "Write about time: "}) {
+    const auto tokens = number_after(team.out(), topic);
+    CHECK(tokens > 1'000);
+    CHECK(tokens <= 5'000);
+  }
+  CHECK(number_after(team.out(), " tokens, ") > 0);  // stages left out
+  CHECK_THAT(team.out(), ContainsSubstring("confidence per 1,000 tokens") && ContainsSubstring("\nresearch"));
+}
+
 TEST_CASE("hosts: without a server each says so", "[examples][hosts]") {
   const std::string nowhere = felix::test::unused_port_url() + "/v1";
-  for (const char* name : {"game", "desktop", "workers", "find_limits", "budget_scopes", "stream"}) {
+  for (const char* name : {"game", "desktop", "workers", "find_limits", "budget_scopes", "adaptive_team", "stream"}) {
     felix::test::program host{path_of(name), name == std::string{"stream"} ? std::vector<std::string>{"x", nowhere}
                                                                            : std::vector<std::string>{nowhere}};
     const int status = host.wait();

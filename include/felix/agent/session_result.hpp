@@ -5,6 +5,7 @@
 #include <felix/agent/agent.hpp>
 #include <felix/agent/central_post.hpp>
 #include <felix/agent/motion.hpp>
+#include <felix/budget/adaptive.hpp>
 #include <felix/budget/role_id.hpp>
 #include <felix/budget/run_limits.hpp>
 #include <felix/telemetry/timeline.hpp>
@@ -23,7 +24,7 @@ struct session_event {
     stage_started,
     stage_ended,
     stage_failed,   ///< the agent takes part no longer
-    stage_dropped,  ///< no tokens were left for it; `message` says whose
+    stage_dropped,  ///< no tokens were left for it, or no time; `message` says whose
     accepted,       ///< a synthesis was good enough: the team's work ends
     final_started,
     final_ended,
@@ -66,8 +67,9 @@ struct session_result {
   token_usage usage = {};  ///< of all answers
   int requests = 0;        ///< sent, whatever came of them
   int failed = 0;
-  int dropped = 0;  ///< stages that no tokens were left for
+  int dropped = 0;  ///< stages that no tokens were left for, or no time
   std::vector<request_span> timeline = {};
+  std::vector<call_record> learned = {};      ///< of the worth of stages, with session_options::adaptive
   std::chrono::nanoseconds team_duration{0};  ///< from the first request to the beginning of the final text
   std::chrono::nanoseconds duration{0};       ///< from the first request to the end
 };

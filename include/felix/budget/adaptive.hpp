@@ -20,14 +20,6 @@
 
 namespace felix::inline v1 {
 
-/// The answer tokens that a model of little context can use: base * min(1, (context - prompt) / (2 * base)), so that no
-/// answer takes more than half of what the prompt leaves. 0: the prompt leaves nothing.
-[[nodiscard]] constexpr token_count base_within_context(token_count base, token_count context_tokens,
-                                                        token_count prompt_tokens) noexcept {
-  const token_count free = std::max<token_count>(0, context_tokens) - std::max<token_count>(0, prompt_tokens);
-  return std::max<token_count>(0, std::min(base, free / 2));
-}
-
 /// A call that the rest of a session may still make, at the size that it would have without adapting.
 struct possible_call {
   role_id role = {};
@@ -84,7 +76,8 @@ struct call_funding {
 /// floors cost a tenth or more in simple and medium teams.
 /// The same calls in the same order give the same numbers, on every machine.
 /// Threads: none of its own; the owner guards it. A value: a copy goes on by itself.
-/// Cost:    fund allocates, and is linear in calls times kinds; the others are logarithmic in the kinds seen.
+/// Cost:    fund allocates, and takes O(calls log calls) and the square of the kinds; the others are logarithmic in the
+///          kinds seen.
 class adaptive_allotment {
  public:
   adaptive_allotment() = default;
@@ -220,13 +213,16 @@ inline std::vector<adaptive_allotment::candidate> adaptive_allotment::rated(
   std::vector<candidate> candidates;
   candidates.reserve(calls.size());
   std::map<call_kind, int> runs = runs_;
+  std::map<call_kind, double> worths;
   double sum = 0;
   for (const auto& call : calls) {
     call_kind kind{.role = call.role, .third = third_of(call.depth)};
     kind.repetition = std::min(runs[kind]++, last_repetition);
+    const auto [worth, is_new] = worths.try_emplace(kind, 0.0);
+    if (is_new) worth->second = worth_of(kind, overall);
     candidates.push_back({.index = candidates.size(),
                           .kind = kind,
-                          .worth = worth_of(kind, overall),
+                          .worth = worth->second,
                           .prompt = bounded(call.prompt_tokens),
                           .min = std::max<token_count>(1, bounded(call.min_tokens)),
                           .max = bounded(call.max_tokens)});

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: MIT
+// agent: the agents of a session, and how far each of them is.
+#pragma once
+
+#include <felix/agent/agent.hpp>
+#include <felix/agent/central_post.hpp>
+#include <felix/agent/detail/stage_plan.hpp>
+#include <felix/agent/motion.hpp>
+#include <felix/agent/prompt.hpp>
+#include <felix/agent/role.hpp>
+#include <felix/agent/session_result.hpp>
+#include <felix/agent/team.hpp>
+#include <felix/llm/model.hpp>
+#include <felix/usage.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace felix::inline v1 {
+namespace detail {
+
+/// An agent at work.
+struct worker {
+  felix::agent agent;
+  helix_motion motion;
+  agent_report::state state = agent_report::state::waiting;
+  int stages = 0;  // answers
+  double best_confidence = 0;
+  token_usage usage = {};
+  std::vector<std::size_t> in_flight = {};  // its stages that are not part of the view, by index
+};
+
+/// The agents of a session by their place in the team, and the post between them.
+class crew {
+ public:
+  /// A team without a synthesis agent gets one that writes the final text and nothing else.
+  crew(model_ref llm, const team& who, std::uint64_t seed, double simulation_time) : members_{who.draw(seed)} {
+    if (std::none_of(members_.begin(), members_.end(), [](const auto& member) { return writes(member); })) {
+      members_.push_back({.id = "synthesis_001", .role = roles::synthesis, .spawn_time = 1});
+      last_resort_ = members_.size() - 1;
+    }
+    post_.emplace(central_post_options{.max_agents = members_.size()});
+    for (const auto& member : members_) {
+      workers_.push_back(
+          {.agent = felix::agent{llm, member.role, {.id = member.id, .focus = member.focus, .seed = seed}},
+           .motion = helix_motion{spawn_tick(member.spawn_time, simulation_time), member.velocity}});
+      post_->register_agent(member.id);
+    }
+  }
+  crew(crew&&) = delete;
+
+  [[nodiscard]] std::size_t size() const noexcept { return workers_.size(); }
+  [[nodiscard]] worker& operator[](std::size_t i) { return workers_[i]; }
+  [[nodiscard]] const worker& operator[](std::size_t i) const { return workers_[i]; }
+  [[nodiscard]] const std::vector<team_member>& members() const noexcept { return members_; }
+  [[nodiscard]] const role_id& role_of(std::size_t i) const { return members_[i].role.name; }
+  [[nodiscard]] bool is_writer(std::size_t i) const { return writes(members_[i]); }
+  [[nodiscard]] central_post& post() noexcept { return *post_; }
+
+  /// The team's stages in their order.
+  [[nodiscard]] std::vector<planned_stage> stages(double simulation_time) const {
+    auto all = stage_order(members_, simulation_time);
+    std::erase_if(all, [this](const planned_stage& stage) { return stage.member == last_resort_; });
+    return all;
+  }
+
+  /// What the agent gets to read: the newest finding of each agent that its role reads, of the stages before `readable`.
+  [[nodiscard]] std::string findings_for(std::size_t reader, std::size_t readable, std::size_t max_bytes) const {
+    const felix::agent& who = workers_[reader].agent;
+    return post_->findings(max_bytes, [&](const post_message& message) {
+      return message.order < readable && message.from != who.id() && who.role().reads_from(message.role);
+    });
+  }
+
+  [[nodiscard]] std::vector<agent_report> reports() const {
+    std::vector<agent_report> all;
+    for (std::size_t i = 0; i < members_.size(); ++i) {
+      all.push_back({.id = members_[i].id,
+                     .role = members_[i].role.name,
+                     .focus = members_[i].focus,
+                     .spawn_time = members_[i].spawn_time,
+                     .stages = workers_[i].stages,
+                     .usage = workers_[i].usage,
+                     .last_state = workers_[i].state});
+    }
+    return all;
+  }
+
+ private:
+  static bool writes(const team_member& member) { return member.role.name == roles::synthesis.name; }
+
+  std::vector<team_member> members_;
+  std::optional<std::size_t> last_resort_;  // the member that only writes the final text
+  std::deque<worker> workers_;              // beside members_
+  std::optional<central_post> post_;
+};
+
+}  // namespace detail
+}  // namespace felix::inline v1

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: MIT
+// agent: how a session runs.
+#pragma once
+
+#include <felix/agent/session_result.hpp>
+#include <felix/budget/adaptive.hpp>
+#include <felix/budget/any_estimator.hpp>
+#include <felix/budget/model_capacity.hpp>
+#include <felix/budget/price.hpp>
+#include <felix/budget/run_limits.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <optional>
+
+namespace felix::inline v1 {
+
+struct session_options {
+  std::uint64_t seed = 0;            ///< of spawn times, velocities and each request
+  double simulation_time = 1.0;      ///< logical time; the last tick is this / 0.05. Above 0
+  std::size_t window = 8;            ///< stage k builds on what stages up to k - window have found; at least 1
+  double accepted_confidence = 0.8;  ///< a synthesis this good ends the team's work
+  std::function<void(const session_event&)> on_event = {};  ///< on the loop's thread; must not throw
+  any_estimator estimator = {};  ///< of prompts; it learns in the order of the stages, from what the window lets it see
+  /// Of the run in all, within the budget. From the soft line on no stage begins, and the final text, within what is left,
+  /// hands back what there is. A limit of time makes a run depend on the clock.
+  run_limits limits = {};
+  /// What the model costs: for limits, and for scopes around the budget that have a cap in money.
+  std::optional<model_price> price = {};
+  /// Instead of each role's share of the cap: stages that have brought little confidence for their tokens are left out, for
+  /// those that bring more. To go on from a former session: `.adaptive = adaptive_allotment{former.learned}`.
+  std::optional<adaptive_allotment> adaptive = {};
+  model_capacity capacity = {};  ///< no answer is asked for that the model has no room or no time for
+};
+
+}  // namespace felix::inline v1
