@@ -57,12 +57,13 @@ TEST_CASE("final_text: the share is set aside, or more if the smallest text need
 
 TEST_CASE("final_text: the deepest writes, and who has failed only when no other can", "[agent][final_text]") {
   rig with{felix::teams::complex(), 0};
-  with.agents[report].motion.advance_to(20);
   CHECK(with.text->writers() == std::vector{report});
-  with.agents[report].state = felix::agent_report::state::failed;
+  with.agents[summary].motion.advance_to(20);
   CHECK(with.text->writers() == std::vector{summary});
   with.agents[summary].state = felix::agent_report::state::failed;
   CHECK(with.text->writers() == std::vector{report});
+  with.agents[report].state = felix::agent_report::state::failed;
+  CHECK(with.text->writers() == std::vector{summary});
 }
 
 TEST_CASE("final_text: a part is asked for by its name, urgently, and as long as there is room",
