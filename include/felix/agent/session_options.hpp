@@ -16,10 +16,18 @@
 
 namespace felix::inline v1 {
 
+/// Which stage begins when, and what it reads.
+enum class session_schedule : unsigned char {
+  lockstep,  ///< what `window` says, whatever ends first: a run can be repeated bit for bit, at any limit
+  eager  ///< a free slot takes the first stage whose agent is not at work, which reads all that was published by then
+};
+
 struct session_options {
-  std::uint64_t seed = 0;            ///< of spawn times, velocities and each request
-  double simulation_time = 1.0;      ///< logical time; the last tick is this / 0.05. Above 0
-  std::size_t window = 8;            ///< stage k builds on what stages up to k - window have found; at least 1
+  std::uint64_t seed = 0;        ///< of spawn times, velocities and each request
+  double simulation_time = 1.0;  ///< logical time; the last tick is this / 0.05. Above 0
+  session_schedule schedule = session_schedule::lockstep;
+  std::size_t window = 8;            ///< in lockstep stage k builds on what stages up to k - window found; at least 1
+  std::size_t slots = 4;             ///< eager: requests in flight, as many as the model takes at once; at least 1
   double accepted_confidence = 0.8;  ///< a synthesis this good ends the team's work
   std::function<void(const session_event&)> on_event = {};  ///< on the loop's thread; must not throw
   any_estimator estimator = {};  ///< of prompts; it learns in the order of the stages, from what the window lets it see

@@ -60,16 +60,17 @@ struct rig {
       });
     }(text));
   }
+  /// The first of a member.
+  running_stage& of(running_stage& stage, std::size_t member) const {
+    stage.member = member;
+    while (stages[stage.index].member != member) ++stage.index;
+    return stage;
+  }
   shortage reserve(running_stage& stage, reservation_size size = reservation_size::whole,
                    std::chrono::nanoseconds time = for_ever) {
     return grants.reserve(stage, 1, size, time);
   }
 };
-
-running_stage& of(running_stage& stage, std::size_t member) {
-  stage.member = member;
-  return stage;
-}
 
 void let_go(running_stage& stage) {
   stage.reservation->release();
@@ -81,7 +82,7 @@ void let_go(running_stage& stage) {
 TEST_CASE("stage_grants: a stage gets what the policies give", "[agent][stage_grants]") {
   rig with{10'000};
   running_stage stage;
-  CHECK(with.grants.judge(of(stage, 0)) == shortage::none);
+  CHECK(with.grants.judge(with.of(stage, 0)) == shortage::none);
   REQUIRE(with.reserve(stage) == shortage::none);
   CHECK(stage.request.max_tokens() == with.budget.allotment_of("research").stage_max_tokens);
   CHECK(stage.request.priority() == felix::request_priority::normal);
@@ -92,17 +93,17 @@ TEST_CASE("stage_grants: a stage gets what the policies give", "[agent][stage_gr
 TEST_CASE("stage_grants: says whose tokens are missing", "[agent][stage_grants]") {
   rig poor{600};
   running_stage stage;
-  CHECK(poor.reserve(of(stage, 0)) == shortage::of_role);
+  CHECK(poor.reserve(poor.of(stage, 0)) == shortage::of_role);
   CHECK(std::string{to_text(shortage::of_role)} == "its role has used its share of the cap");
 
   rig with{10'000};
   auto held = with.budget.reserve({.agent = "a", .prompt_tokens_at_most = 9'000, .answer_tokens = 400});
   running_stage other;
-  CHECK(with.reserve(of(other, 0)) == shortage::of_session);
+  CHECK(with.reserve(with.of(other, 0)) == shortage::of_session);
   held.release();
 
   auto all = with.budget.reserve({.agent = with.agents.members()[0].id, .role = "research", .answer_tokens = 1'440});
-  CHECK(with.reserve(of(other, 0)) == shortage::of_agent);
+  CHECK(with.reserve(with.of(other, 0)) == shortage::of_agent);
   all.release();
 }
 
@@ -111,7 +112,7 @@ TEST_CASE("stage_grants: what is left is enough for a shorter answer, and then f
   rig with{10'000};
   with.publish(std::string(250, 'x') + ". " + std::string(250, 'y') + ".");
   running_stage whole;
-  REQUIRE(with.reserve(of(whole, 1)) == shortage::none);
+  REQUIRE(with.reserve(with.of(whole, 1)) == shortage::none);
   const token_count prompt = whole.planned_prompt;
   REQUIRE(whole.about.findings.size() > 200);
   let_go(whole);
@@ -122,8 +123,8 @@ TEST_CASE("stage_grants: what is left is enough for a shorter answer, and then f
   {
     auto held = with_left(prompt + 120);
     running_stage shorter;
-    CHECK(with.reserve(of(shorter, 1)) == shortage::of_session);
-    REQUIRE(with.reserve(of(shorter, 1), reservation_size::what_is_left) == shortage::none);
+    CHECK(with.reserve(with.of(shorter, 1)) == shortage::of_session);
+    REQUIRE(with.reserve(with.of(shorter, 1), reservation_size::what_is_left) == shortage::none);
     CHECK(shorter.request.max_tokens() == 120);
     CHECK(shorter.about.findings.size() == whole.about.findings.size());
     let_go(shorter);
@@ -132,7 +133,7 @@ TEST_CASE("stage_grants: what is left is enough for a shorter answer, and then f
   {
     auto held = with_left(prompt + 50);  // no answer has less than 100
     running_stage fewer;
-    REQUIRE(with.reserve(of(fewer, 1), reservation_size::what_is_left) == shortage::none);
+    REQUIRE(with.reserve(with.of(fewer, 1), reservation_size::what_is_left) == shortage::none);
     CHECK(fewer.about.findings.size() < whole.about.findings.size());
     CHECK(fewer.request.max_tokens() >= 100);
     let_go(fewer);
@@ -140,14 +141,14 @@ TEST_CASE("stage_grants: what is left is enough for a shorter answer, and then f
   }
   auto held = with_left(100);
   running_stage none;
-  CHECK(with.reserve(of(none, 1), reservation_size::what_is_left) == shortage::of_session);
+  CHECK(with.reserve(with.of(none, 1), reservation_size::what_is_left) == shortage::of_session);
   held.release();
 }
 
 TEST_CASE("stage_grants: a model is asked for what it has room and time for", "[agent][stage_grants]") {
   rig with{10'000, {.capacity = {.context_tokens = 400, .tokens_per_second = 20}}};
   running_stage stage;
-  REQUIRE(with.reserve(of(stage, 0)) == shortage::none);
+  REQUIRE(with.reserve(with.of(stage, 0)) == shortage::none);
   CHECK(stage.request.max_tokens() == (400 - stage.planned_prompt) / 2);
   let_go(stage);
   REQUIRE(with.reserve(stage, reservation_size::whole, 5500ms) == shortage::none);
@@ -160,7 +161,7 @@ TEST_CASE("stage_grants: late stages of an agent give way, strict ones are all u
   rig with{10'000};
   running_stage stage;
   for (int i = 0; i < 4; ++i) with.agents[0].agent.take({}, felix::chat_response{""});
-  REQUIRE(with.reserve(of(stage, 0)) == shortage::none);
+  REQUIRE(with.reserve(with.of(stage, 0)) == shortage::none);
   CHECK(stage.request.priority() == felix::request_priority::low);
   let_go(stage);
 }
@@ -168,7 +169,7 @@ TEST_CASE("stage_grants: late stages of an agent give way, strict ones are all u
 TEST_CASE("stage_grants: what was charged is no longer there for the role", "[agent][stage_grants]") {
   rig with{10'000};
   running_stage stage;
-  REQUIRE(with.reserve(of(stage, 0)) == shortage::none);
+  REQUIRE(with.reserve(with.of(stage, 0)) == shortage::none);
   let_go(stage);
   with.grants.charge(stage, 10'000);
   CHECK(with.reserve(stage) == shortage::of_role);
@@ -185,11 +186,11 @@ TEST_CASE("stage_grants: with an adaptive allotment it depends on what stages ha
   // Under this cap there is room for some stages of all.
   rig with{3'000, {.adaptive = learned}};
   running_stage research, analysis;
-  CHECK(with.grants.judge(of(research, 0)) == shortage::none);
+  CHECK(with.grants.judge(with.of(research, 0)) == shortage::none);
   REQUIRE(research.kind.has_value());
   CHECK(research.kind->role == felix::role_id{"research"});
   CHECK(research.most_tokens.value() > 0);
-  CHECK(with.grants.judge(of(analysis, 1)) == shortage::of_worth);
+  CHECK(with.grants.judge(with.of(analysis, 1)) == shortage::of_worth);
   research.most_tokens = 110;
   CHECK(with.reserve(research) == shortage::none);  // its role's share would have been too small
   CHECK(research.request.max_tokens() == 110);
@@ -210,7 +211,7 @@ TEST_CASE("stage_grants: stages of agents that have failed or arrived are none t
   }
   rig with{3'000, {.adaptive = learned}};
   running_stage analysis;
-  REQUIRE(with.grants.judge(of(analysis, 1)) == shortage::of_worth);
+  REQUIRE(with.grants.judge(with.of(analysis, 1)) == shortage::of_worth);
   with.agents[0].state = felix::agent_report::state::failed;
   with.agents[2].motion.advance_to(1'000);
   CHECK(with.grants.judge(analysis) == shortage::none);

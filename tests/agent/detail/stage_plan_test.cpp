@@ -214,7 +214,7 @@ TEST_CASE("role_shares: a role has its share, and what others can no longer use"
   const auto by_name = [](const felix::role_id& name) { return name == "synthesis" ? 100 : 1'400; };
   CHECK(shares.room("analysis", by_name) == 1'000 + 400 + 800);  // each by its own dearest stage
 
-  shares.begin("research");
+  shares.change_stages_left("research", -1);
   CHECK(room(shares, "analysis", 1'400) == 1'000 + 1'800);
   shares.add("research", 1'400);
   CHECK(room(shares, "analysis", 1'400) == 1'000 + 400);

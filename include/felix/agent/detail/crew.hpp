@@ -62,6 +62,7 @@ class crew {
   [[nodiscard]] const role_id& role_of(std::size_t i) const { return members_[i].role.name; }
   [[nodiscard]] bool is_writer(std::size_t i) const { return writes(members_[i]); }
   [[nodiscard]] central_post& post() noexcept { return *post_; }
+  [[nodiscard]] const central_post& post() const noexcept { return *post_; }
 
   /// The team's stages in their order.
   [[nodiscard]] std::vector<planned_stage> stages(double simulation_time) const {

@@ -44,6 +44,7 @@ struct running_stage {
   event ended = {};
   bool settled = false;
   bool repeat_wanted = false;  // a retry would have sent it again, but for what that may cost
+  bool is_repeated = false;    // it was paid twice
 
   [[nodiscard]] token_count planned() const { return planned_prompt + request.max_tokens().value_or(0); }
 

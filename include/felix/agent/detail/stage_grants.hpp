@@ -56,6 +56,11 @@ class stage_grants {
         shares_{agents.members(), stages, funds.budget()},
         adaptive_{options.adaptive} {
     shares_.set_aside(roles::synthesis.name);
+    for (std::size_t k = 0; k < stages.size(); ++k) by_member_[stages[k].member].push_back(k);
+    for (std::size_t i = 0; i < agents.size(); ++i) {
+      counted_[i] = by_member_[i].size();
+      has_moved(i);
+    }
   }
 
   /// Of the final text.
@@ -67,18 +72,22 @@ class stage_grants {
 
   /// The stage is at hand: whatever becomes of it, it is no longer one of those to come.
   void begin(std::size_t k) {
-    shares_.begin(agents_.role_of(stages_[k].member));
-    next_ = k + 1;
+    has_begun_[k] = true;
+    has_moved(stages_[k].member);
+  }
+  /// An agent is faster or slower now, or has failed: what it will not do any more is there for the others.
+  void has_moved(std::size_t member) {
+    const auto may_come = [this](std::size_t k) { return may_still_come(k); };
+    const auto& its = by_member_[member];
+    const auto count = static_cast<std::size_t>(std::count_if(its.begin(), its.end(), may_come));
+    shares_.change_stages_left(agents_.role_of(member),
+                               static_cast<token_count>(count) - static_cast<token_count>(counted_[member]));
+    counted_[member] = count;
   }
 
   /// No stage of this role is planned to cost more.
   [[nodiscard]] token_count dearest(const role_id& kind) const {
-    const prompt_limits limits = limits_of(style_);
-    prompt_size size;
-    size.bytes = static_cast<token_count>(limits.system_bytes + limits.findings_bytes + task_.size() + 32);
-    size.text_bound = size.bytes;
-    size.messages = 2;
-    return funds_.planned(size) + funds_.budget().allotment_of(kind).stage_max_tokens;
+    return funds_.planned(longest_prompt()) + funds_.budget().allotment_of(kind).stage_max_tokens;
   }
 
   /// Whether a stage is worth its tokens, and how many.
@@ -153,22 +162,24 @@ class stage_grants {
     return shares_.room(kind, [this](const role_id& other) { return dearest(other); });
   }
 
+  /// Unless its agent changes its speed.
+  [[nodiscard]] bool may_still_come(std::size_t k) const {
+    const worker& who = agents_[stages_[k].member];
+    if (has_begun_[k] || who.state == agent_report::state::failed) return false;
+    helix_motion motion = who.motion;
+    motion.advance_to(stages_[k].tick);
+    return !motion.completed();
+  }
+
   /// The stage, and all that may follow it.
   [[nodiscard]] std::vector<possible_call> calls_from(const running_stage& stage) const {
-    const prompt_limits limits = limits_of(style_);
-    prompt_size usual;
-    usual.bytes = static_cast<token_count>(limits.system_bytes + limits.findings_bytes + task_.size() + 32);
-    usual.text_bound = usual.bytes;
-    usual.messages = 2;
-    const token_count prompt = funds_.planned(usual);
+    const token_count prompt = funds_.planned(longest_prompt());
     std::vector<possible_call> calls;
     std::map<std::size_t, int> numbers;  // of the agents' next stages
     const auto add = [&](const planned_stage& planned) {
       const worker& who = agents_[planned.member];
-      if (who.state == agent_report::state::failed) return;
       helix_motion motion = who.motion;
       motion.advance_to(planned.tick);
-      if (motion.completed()) return;
       const int number = who.agent.stages() + static_cast<int>(who.in_flight.size()) + ++numbers[planned.member];
       const role_id& kind = agents_.role_of(planned.member);
       const token_count tokens =
@@ -180,9 +191,20 @@ class stage_grants {
                        .min_tokens = funds_.least_answer(),
                        .max_tokens = tokens});
     };
-    add({stage.member, stage.tick});
-    for (std::size_t i = next_; i < stages_.size(); ++i) add(stages_[i]);
+    add(stages_[stage.index]);
+    for (std::size_t k = 0; k < stages_.size(); ++k) {
+      if (k != stage.index && may_still_come(k)) add(stages_[k]);
+    }
     return calls;
+  }
+
+  [[nodiscard]] prompt_size longest_prompt() const {
+    const prompt_limits limits = limits_of(style_);
+    prompt_size size;
+    size.bytes = static_cast<token_count>(limits.system_bytes + limits.findings_bytes + task_.size() + 32);
+    size.text_bound = size.bytes;
+    size.messages = 2;
+    return size;
   }
 
   static constexpr std::size_t smallest_findings = 50;  // bytes; fewer say nothing
@@ -193,7 +215,9 @@ class stage_grants {
   const model_capacity capacity_;
   const prompt_style style_;
   const std::string& task_;
-  std::size_t next_ = 0;  // the first of the stages to come
+  std::vector<std::vector<std::size_t>> by_member_ = std::vector<std::vector<std::size_t>>(agents_.size());
+  std::vector<std::size_t> counted_ = std::vector<std::size_t>(agents_.size());  // of these, those that may still come
+  std::vector<bool> has_begun_ = std::vector<bool>(stages_.size());
   role_shares shares_;
   std::optional<adaptive_allotment> adaptive_;
 };

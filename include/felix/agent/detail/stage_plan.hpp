@@ -97,7 +97,8 @@ class role_shares {
     return own + std::max<token_count>(0, pool);
   }
 
-  void begin(const role_id& name) { --roles_[name].stages_left; }
+  /// So many more, or fewer, stages of the role may still come.
+  void change_stages_left(const role_id& name, token_count difference) { roles_[name].stages_left += difference; }
   void add(const role_id& name, token_count tokens) { roles_[name].used += tokens; }
 
  private:
