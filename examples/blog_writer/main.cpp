@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
 // blog_writer: a team of agents writes a blog post, in parallel and under a token budget.
 //     blog_writer "Write about AI safety" --strict-mode
+#include "blog_writer/live_text.hpp"
 #include "blog_writer/options.hpp"
 #include "blog_writer/output_file.hpp"
 #include "blog_writer/progress.hpp"
 #include "blog_writer/report.hpp"
+#include "blog_writer/role_prompts.hpp"
 #include "model_server/model_server.hpp"
 
 #include <felix/felix.hpp>
@@ -99,15 +101,20 @@ chosen_server choose_server(felix::event_loop& loop, const blog_writer::options&
 }
 
 /// Runs the session and fills the report in. Throws what must end the program with an error.
-void run_session(blog_writer::run_report& report, felix::event_loop& loop, felix::client& llm, felix::ledger& budget,
-                 felix::stop_token stop) {
-  blog_writer::progress progress;
-  felix::session session{llm,
-                         team_of(report.chosen.complexity),
-                         budget,
-                         {.seed = report.seed,
-                          .simulation_time = report.chosen.simulation_time,
-                          .on_event = [&](const felix::session_event& event) { progress.show(event); }}};
+void run_session(blog_writer::run_report& report, felix::event_loop& loop, felix::client& llm, const felix::team& team,
+                 felix::ledger& budget, felix::stop_token stop) {
+  const blog_writer::options& chosen = report.chosen;
+  blog_writer::progress progress{chosen.stream};
+  blog_writer::live_text live;
+  felix::session_options options{.seed = report.seed, .simulation_time = chosen.simulation_time};
+  if (chosen.eager) options.schedule = felix::session_schedule::eager;
+  options.slots = chosen.max_concurrent;
+  options.on_event = [&](const felix::session_event& event) {
+    progress.show(event);
+    if (chosen.stream) live.show(event);
+  };
+  if (chosen.stream) options.on_delta = [&](const felix::session_delta& delta) { live.show(delta); };
+  felix::session session{llm, team, budget, options};
   try {
     report.result = loop.run(session.run(report.chosen.topic), stop);
     if (!report.result.complete) report.failure = "the final text could not be written; this is the best text so far";
@@ -123,6 +130,7 @@ void run_session(blog_writer::run_report& report, felix::event_loop& loop, felix
   } catch (const felix::timed_out& slow) {
     report.failure = slow.what();
   }
+  report.shown = live.has_shown(report.result.final_text);
   report.budget = budget.system_status();
   report.peak_rss_bytes = blog_writer::peak_rss_bytes();
 }
@@ -147,6 +155,11 @@ void keep_standard_descriptors() {
 int write_blog(const blog_writer::options& chosen) {
   std::optional<blog_writer::output_file> output;
   if (chosen.save_output) output.emplace(*chosen.save_output);
+  felix::team team = team_of(chosen.complexity);
+  if (chosen.role_prompts) {
+    for (const auto& [role, prompt] : blog_writer::read_role_prompts(*chosen.role_prompts))
+      team.set_prompt(role, prompt);
+  }
 
   felix::event_loop loop;
   felix::stop_on_signal ctrl_c{loop, SIGINT};
@@ -159,10 +172,10 @@ int write_blog(const blog_writer::options& chosen) {
   felix::client llm{loop, client_options_of(chosen, server.url)};
   if (chosen.strict_mode) {
     felix::strict_budget budget;
-    run_session(report, loop, llm, budget, ctrl_c.get_token());
+    run_session(report, loop, llm, team, budget, ctrl_c.get_token());
   } else {
     felix::normal_budget budget;
-    run_session(report, loop, llm, budget, ctrl_c.get_token());
+    run_session(report, loop, llm, team, budget, ctrl_c.get_token());
   }
   if (chosen.debug) say(fmt::format("debug: {}", llm.usage_stats()));
 

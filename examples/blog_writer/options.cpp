@@ -68,6 +68,12 @@ std::optional<options> parse(int argc, const char* const* argv) {
   app.add_option("--save-output", chosen.save_output, "Save the post and all figures as JSON");
   app.add_flag("--debug", chosen.debug, "Show every request and every contribution");
   app.add_flag("--sequential", chosen.sequential, "One request at a time: the same as --max-concurrent 1");
+  app.add_flag("--eager", chosen.eager, "Keep every slot busy: faster, and no two runs are the same");
+  app.add_flag("--stream", chosen.stream, "Print the final text while it is written");
+  app.add_option(
+      "--role-prompts", chosen.role_prompts,
+      "A JSON file of system prompts by role, such as {\"research\": \"Find sources. At most {words} words.\"}; "
+      "{focus}, {depth}, {stage}, {tokens} and {words} are filled in");
   try {
     app.parse(argc, argv);
   } catch (const CLI::CallForHelp&) {
@@ -79,6 +85,7 @@ std::optional<options> parse(int argc, const char* const* argv) {
   chosen.topic = checked_topic(std::move(chosen.topic));
   if (chosen.sequential) chosen.max_concurrent = 1;
   if (chosen.save_output && chosen.save_output->empty()) throw usage_error{"--save-output: the file name is empty"};
+  if (chosen.role_prompts && chosen.role_prompts->empty()) throw usage_error{"--role-prompts: the file name is empty"};
   return chosen;
 }
 

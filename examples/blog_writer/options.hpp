@@ -23,6 +23,9 @@ struct options {
   std::optional<std::string> save_output;
   bool debug = false;
   bool sequential = false;
+  bool eager = false;
+  bool stream = false;
+  std::optional<std::string> role_prompts;
 };
 
 /// What the user has to change: printed as it is, exit status 2.

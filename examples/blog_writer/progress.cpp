@@ -38,7 +38,8 @@ void write(const std::string& text) { std::fwrite(text.data(), 1, text.size(), s
 
 }  // namespace
 
-progress::progress() : terminal_{::isatty(STDERR_FILENO) == 1}, start_{std::chrono::steady_clock::now()} {
+progress::progress(bool plain)
+    : terminal_{!plain && ::isatty(STDERR_FILENO) == 1}, start_{std::chrono::steady_clock::now()} {
   const char* const kind = std::getenv("TERM");
   if (kind == nullptr || std::string_view{kind} == "dumb") terminal_ = false;
   winsize size{};

@@ -14,7 +14,8 @@ namespace blog_writer {
 
 class progress {
  public:
-  progress();
+  /// `plain`: a line for each event, also on a terminal.
+  explicit progress(bool plain = false);
   void show(const felix::session_event& event);
 
  private:

@@ -57,7 +57,9 @@ std::string as_text(const run_report& report) {
                      made.agent.name(), made.stage, made.tick, made.depth, made.confidence, made.usage.prompt_tokens,
                      made.usage.completion_tokens, felix::without_controls(made.text));
   }
-  if (!result.final_text.empty()) fmt::format_to(out, "{}\n\n", felix::without_controls(result.final_text));
+  if (report.shown) text += "\n\n";
+  if (!result.final_text.empty() && !report.shown)
+    fmt::format_to(out, "{}\n\n", felix::without_controls(result.final_text));
   if (!report.failure.empty()) fmt::format_to(out, "Not complete: {}\n", report.failure);
   fmt::format_to(out, "Duration   {:.1f} s, of which the team {:.1f} s before the final text\n",
                  seconds(result.duration), seconds(result.team_duration));
@@ -80,6 +82,7 @@ std::string as_json(const run_report& report) {
   json["complexity"] = report.chosen.complexity;
   json["strict_mode"] = report.chosen.strict_mode;
   json["max_concurrent"] = report.chosen.max_concurrent;
+  json["schedule"] = report.chosen.eager ? "eager" : "lockstep";
   json["simulation_time"] = report.chosen.simulation_time;
   json["seed"] = report.seed;
   json["server"] = report.server;

@@ -30,6 +30,7 @@ struct run_report {
   felix::session_result result;
   felix::budget_status budget;
   std::int64_t peak_rss_bytes = 0;
+  bool shown = false;   ///< the final text, while it was written
   std::string failure;  ///< why there is no complete text; empty: there is one
 
   [[nodiscard]] std::vector<target> targets() const;

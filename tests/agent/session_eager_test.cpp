@@ -215,6 +215,25 @@ TEST_CASE("session: eager, adaptive and with a slow model, it goes on", "[agent]
   CHECK_FALSE(got.result.learned.empty());
 }
 
+TEST_CASE("session: what is written can be seen as it comes, and adds up to the contributions",
+          "[agent][session][session_eager]") {
+  std::map<std::string, std::string> pieces;
+  bool final_before_drafts = false;
+  std::size_t deltas = 0;
+  felix::session_options options;
+  options.on_delta = [&](const felix::session_delta& delta) {
+    ++deltas;
+    final_before_drafts = final_before_drafts || (pieces.size() < 5 && delta.final_text);
+    pieces[std::string{delta.agent.name()} + " " + std::to_string(delta.stage)] += delta.text;
+  };
+  const outcome got = run(felix::teams::medium(), 1, options);
+  REQUIRE(pieces.size() == got.result.contributions.size());
+  for (const auto& made : got.result.contributions)
+    CHECK(pieces[std::string{made.agent.name()} + " " + std::to_string(made.stage)] == made.text);
+  CHECK(deltas > 10 * pieces.size());
+  CHECK_FALSE(final_before_drafts);
+}
+
 TEST_CASE("session: eager without a slot is refused", "[agent][session][session_eager]") {
   felix::simulated_loop loop;
   simulated_server server{loop, {}};

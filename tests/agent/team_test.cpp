@@ -214,3 +214,20 @@ TEST_CASE("team: what cannot be a group is refused, and adds nothing", "[agent][
         "team: role \"" + std::string(28, 'x') + "\": is longer than 27 bytes, agents' names add 4");
   CHECK(team{}.add({.name = std::string(27, 'x')}, 1).draw(0)[0].id == felix::agent_id{std::string(27, 'x') + "_001"});
 }
+
+TEST_CASE("team: the prompt of a role can be another one, in all of its groups", "[agent][team]") {
+  auto who = felix::teams::medium();
+  CHECK(who.set_prompt("research", [](const felix::brief& about) { return "Find " + about.task; }));
+  CHECK_FALSE(who.set_prompt("translator", felix::prompts::general));
+  int found = 0;
+  for (const auto& member : who.draw(1)) {
+    const std::string told = member.role.prompt({.task = "tea"});
+    if (member.role.name == felix::role_id{"research"}) {
+      ++found;
+      CHECK(told == "Find tea");
+    } else {
+      CHECK(told.find("You are the ") == 0);
+    }
+  }
+  CHECK(found == 2);
+}

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
@@ -164,6 +165,89 @@ TEST_CASE("blog_writer: --sequential is one at a time", "[examples][blog_writer]
   model_server::server server{{.speed = 2000}};
   saved(server.url(), "Write about tea", {"--complexity", "complex", "--sequential"});
   CHECK(server.snapshot().max_in_flight == 1);
+}
+
+TEST_CASE("blog_writer: --eager keeps the slots busy, under the same caps", "[examples][blog_writer]") {
+  model_server::server server{{.speed = 50}};
+  const auto run = saved(server.url(), "Write about tea", {"--eager", "--complexity", "complex", "--random-seed", "3"});
+  CHECK(run["schedule"] == "eager");
+  CHECK(run["complete"] == true);
+  CHECK(run["total_tokens"].get<int>() <= 10'000);
+  CHECK(server.snapshot().max_in_flight == 4);
+}
+
+TEST_CASE("blog_writer: --stream prints the final text as it comes, and nothing of it twice",
+          "[examples][blog_writer]") {
+  model_server::server server{{.speed = 50}};
+  const scratch folder;
+  program blog{FELIX_BLOG_WRITER,
+               {"Write about tea", "--base-url", server.url(), "--stream", "--complexity", "complex", "--save-output",
+                folder / "out.json"}};
+  CHECK(blog.wait() == 0);
+  const auto run = nlohmann::json::parse(content_of(folder / "out.json"));
+  const std::string text = run["final_text"];
+  CHECK(blog.out().substr(0, text.size()) == text);
+  CHECK(blog.out().find(text.substr(0, 60), 1) == std::string::npos);
+  CHECK_THAT(blog.out(), ContainsSubstring("Duration") && ContainsSubstring("PASS"));
+}
+
+TEST_CASE("blog_writer: a final text that breaks off while it is shown is shown again, whole",
+          "[examples][blog_writer]") {
+  std::atomic<int> finals{0};
+  fault_server server{[&](const felix::test::request& asked) {
+    if (asked.method == "GET") return felix::test::http(200, R"({"data":[]})");
+    if (asked.body.find("Write the final text.") == std::string::npos || finals++ > 0)
+      return felix::test::chat("All of the text about tea.");
+    return felix::test::http(200,
+                             R"(data: {"choices":[{"index":0,"delta":{"content":"Half of the text"}}]})"
+                             "\n\n",
+                             {}, "text/event-stream");
+  }};
+  program blog{FELIX_BLOG_WRITER, {"t", "--base-url", server.url(), "--stream", "--complexity", "simple"}};
+  CHECK(blog.wait() == 0);
+  CHECK(blog.out().substr(0, 55) == "Half of the text […]\n\nAll of the text about tea.\n\nDur");
+  CHECK(finals == 2);
+}
+
+TEST_CASE("blog_writer: --role-prompts are what the roles are told", "[examples][blog_writer]") {
+  const scratch folder;
+  std::ofstream{folder / "prompts.json"} << R"({"research": "Find {words} words, {{all}} of {focus}.",)"
+                                            R"( "critic": "A simple team has none."})";
+  fault_server server{[](const felix::test::request& asked) {
+    return asked.method == "GET" ? felix::test::http(200, R"({"data":[]})") : felix::test::chat("Tea is old.");
+  }};
+  program blog{FELIX_BLOG_WRITER,
+               {"t", "--base-url", server.url(), "--role-prompts", folder / "prompts.json", "--complexity", "simple"}};
+  const int status = blog.wait();
+  INFO(blog.err());
+  CHECK(status == 0);
+  int told = 0, others = 0;
+  for (const auto& request : server.requests()) {
+    if (request.body.find("Find 112 words, {all} of general.") != std::string::npos) ++told;
+    if (request.body.find("the research agent") != std::string::npos) FAIL("the ready-made prompt was sent");
+    if (request.body.find("the analysis agent") != std::string::npos) ++others;
+  }
+  CHECK(told > 0);
+  CHECK(others > 0);
+}
+
+TEST_CASE("blog_writer: role prompts that cannot be used are refused before any request", "[examples][blog_writer]") {
+  const scratch folder;
+  fault_server server{[](const felix::test::request&) { return felix::test::chat("Tea is old."); }};
+  const auto refused = [&](const std::string& content, const std::string& why) {
+    std::ofstream{folder / "prompts.json"} << content;
+    CHECK(exit_of({"t", "--base-url", server.url(), "--role-prompts", folder / "prompts.json"}, why) == 2);
+  };
+  refused("no JSON", "prompts.json is not JSON");
+  refused("[]", "is not an object");
+  refused(R"({"writer": "Write."})", "\"writer\" is no role of these teams");
+  refused(R"({"critic": 7})", "\"critic\" is not a text");
+  refused(R"({"critic": " "})", "\"critic\" is empty");
+  refused(R"({"critic": "In {length} words"})", "\"critic\" has a brace");
+  refused(R"({"critic": "In {words"})", "\"critic\" has a brace");
+  CHECK(exit_of({"t", "--role-prompts", folder / "none.json"}, "none.json cannot be read") == 2);
+  CHECK(exit_of({"t", "--role-prompts", ""}, "the file name is empty") == 2);
+  CHECK(server.requests().empty());
 }
 
 TEST_CASE("blog_writer: --simulation-time scales the run, and 0 or less is refused", "[examples][blog_writer]") {

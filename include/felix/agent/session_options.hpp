@@ -30,6 +30,9 @@ struct session_options {
   std::size_t slots = 4;             ///< eager: requests in flight, as many as the model takes at once; at least 1
   double accepted_confidence = 0.8;  ///< a synthesis this good ends the team's work
   std::function<void(const session_event&)> on_event = {};  ///< on the loop's thread; must not throw
+  /// The same for each piece of text as it comes. Parts of the final text are written side by side; what is asked for once
+  /// more after a failure comes from its beginning again.
+  std::function<void(const session_delta&)> on_delta = {};
   any_estimator estimator = {};  ///< of prompts; it learns in the order of the stages, from what the window lets it see
   /// Of the run in all, within the budget. From the soft line on no stage begins, and the final text, within what is left,
   /// hands back what there is. A limit of time makes a run depend on the clock.

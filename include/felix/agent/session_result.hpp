@@ -14,6 +14,7 @@
 #include <chrono>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace felix::inline v1 {
@@ -38,6 +39,15 @@ struct session_event {
   token_count tokens = 0;    ///< of an answer, prompt included
   double confidence = 0;     ///< of an answer
   std::string message = {};  ///< of a failure, or why a stage was dropped
+};
+
+/// A piece of an answer that is being written.
+struct session_delta {
+  agent_id agent = {};
+  role_id role = {};
+  int stage = 0;
+  bool final_text = false;
+  std::string_view text = {};  ///< for as long as the call lasts
 };
 
 /// An agent of a session, afterwards.

@@ -2,6 +2,7 @@
 // agent: who works together, and when each of them starts.
 #pragma once
 
+#include <felix/agent/prompt.hpp>
 #include <felix/agent/random.hpp>
 #include <felix/agent/role.hpp>
 #include <felix/error.hpp>
@@ -9,6 +10,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <string>
 #include <string_view>
@@ -60,6 +62,17 @@ class team {
   }
   team add(role who, std::size_t count, member_options options = {}) && {
     return std::move(add(std::move(who), count, std::move(options)));
+  }
+
+  /// All agents of the role are told this instead. False: there are none.
+  bool set_prompt(const role_id& name, const std::function<std::string(const brief&)>& prompt) {
+    bool found = false;
+    for (auto& each : groups_) {
+      if (each.who.name != name) continue;
+      each.who.prompt = prompt;
+      found = true;
+    }
+    return found;
   }
 
   [[nodiscard]] std::size_t size() const noexcept {

@@ -14,6 +14,7 @@
 #include <chrono>
 #include <concepts>
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -36,13 +37,14 @@ namespace detail {
 
 /// Reads to the end, or until more has come than may.
 template <std::same_as<chat_stream> Stream>
-task<void> read_within(Stream stream, answer_meter& meter) {
+task<void> read_within(Stream stream, answer_meter& meter, const std::function<void(const chat_delta&)>& on_delta) {
   const std::shared_ptr<chat_stream::answer> whole = stream.whole();
   while (!meter.is_over()) {
     const std::optional<chat_delta> delta = co_await stream.next();  // named: g++ 12 miscompiles the shorter form
     if (!delta) break;
     meter.add(*delta);
     meter.server_says(whole->response().usage());
+    if (on_delta && !meter.is_over()) on_delta(*delta);
   }
 }
 
@@ -51,14 +53,15 @@ task<void> read_within(Stream stream, answer_meter& meter) {
 /// The whole answer of a stream, which is closed as soon as more has come than was paid for (the server then does not
 /// honour max_tokens), or when the time is over. Such an answer ends with finish_reason::length.
 /// Its usage is what the server reports, but never less than was seen to come; without a report, with one that hides
-/// something, or cut, it is marked as estimated.
+/// something, or cut, it is marked as estimated. `on_delta` sees what comes, as it comes; it must not throw.
 /// Throws: what the stream throws; timed_out when the time was over before anything came.
 template <std::same_as<chat_stream> Stream>  // for what http_client.hpp says of coroutines
-[[nodiscard]] task<chat_response> collect_within(Stream stream, answer_allowance paid) {
+[[nodiscard]] task<chat_response> collect_within(Stream stream, answer_allowance paid,
+                                                 std::function<void(const chat_delta&)> on_delta = {}) {
   detail::answer_meter meter{paid.answer_tokens};
   const std::shared_ptr<chat_stream::answer> whole = stream.whole();
   bool in_time = true;
-  auto reading = detail::read_within(std::move(stream), meter);  // closes it before its usage is looked at
+  auto reading = detail::read_within(std::move(stream), meter, on_delta);  // closes it before its usage is looked at
   if (paid.time == std::chrono::nanoseconds::max()) {
     co_await std::move(reading);
   } else {

@@ -23,6 +23,7 @@
 #include <algorithm>
 #include <chrono>
 #include <exception>
+#include <functional>
 #include <optional>
 #include <string>
 #include <utility>
@@ -137,7 +138,19 @@ class stage_runner {
     const answer_allowance paid{.answer_tokens = stage.reservation->max_tokens(),
                                 .prompt_bytes = stage.size.bytes,
                                 .time = funds_.time_left(stage.begin, stage.about.final_text)};
-    co_return co_await collect_within(llm_.stream(std::move(request)), paid);
+    co_return co_await collect_within(llm_.stream(std::move(request)), paid, listener_to(stage));
+  }
+
+  [[nodiscard]] std::function<void(const chat_delta&)> listener_to(const running_stage& stage) const {
+    if (!options_.on_delta) return {};
+    return [this, &stage](const chat_delta& delta) {
+      if (delta.text().empty()) return;
+      options_.on_delta({.agent = agents_.members()[stage.member].id,
+                         .role = agents_.role_of(stage.member),
+                         .stage = stage.about.stage,
+                         .final_text = stage.about.final_text,
+                         .text = delta.text()});
+    };
   }
 
   void note_failure(const running_stage& stage, worker& who) {
