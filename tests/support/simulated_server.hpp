@@ -8,6 +8,7 @@
 #include <felix/async/simulated_loop.hpp>
 #include <felix/async/sleep.hpp>
 #include <felix/async/task.hpp>
+#include <felix/budget/prompt_size.hpp>
 #include <felix/error.hpp>
 #include <felix/llm/chat_request.hpp>
 #include <felix/llm/chat_response.hpp>
@@ -69,6 +70,18 @@ class simulated_server {
     auto whole = std::make_shared<felix::chat_stream::answer>();
     return {deltas(std::move(request), whole), whole};
   }
+
+  /// As its /tokenize would: of the whole prompt, or of its texts alone.
+  felix::task<felix::prompt_count> count(felix::chat_request request, felix::prompt_count::scope of) {
+    co_await pass(std::chrono::milliseconds{5});
+    std::string all;
+    for (const auto& message : request.messages()) all += message.content;
+    felix::token_count tokens =
+        static_cast<felix::token_count>(std::ceil(static_cast<double>(all.size()) * manners_.tokens_per_byte));
+    if (of == felix::prompt_count::scope::whole) tokens += manners_.template_tokens;
+    co_return felix::prompt_count{.tokens = tokens, .of = of, .by = key};
+  }
+  static constexpr felix::server_key key = 7;
 
   /// Its own count, whatever it reports: the judge.
   [[nodiscard]] const felix::token_usage& spent() const noexcept { return spent_; }

@@ -132,7 +132,8 @@ class session {
       for (std::size_t j = 0; j < missing.size(); ++j) {
         running_stage& part = final_parts_.emplace_back();
         part.member = writers[missing[j]];
-        if (final_->reserve(part, missing.size() - j, work_.readable(), options_.capacity)) {
+        const bool paid = co_await final_->reserve(part, missing.size() - j, work_.readable(), options_.capacity);
+        if (paid) {
           part_of.push_back(missing[j]);
           sent[missing[j]] = true;
         } else {

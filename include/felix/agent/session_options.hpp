@@ -3,11 +3,14 @@
 #pragma once
 
 #include <felix/agent/session_result.hpp>
+#include <felix/async/task.hpp>
 #include <felix/budget/adaptive.hpp>
 #include <felix/budget/any_estimator.hpp>
 #include <felix/budget/model_capacity.hpp>
 #include <felix/budget/price.hpp>
+#include <felix/budget/prompt_size.hpp>
 #include <felix/budget/run_limits.hpp>
+#include <felix/llm/chat_request.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -34,6 +37,9 @@ struct session_options {
   /// more after a failure comes from its beginning again.
   std::function<void(const session_delta&)> on_delta = {};
   any_estimator estimator = {};  ///< of prompts; it learns in the order of the stages, from what the window lets it see
+  /// Asks a server how many tokens a prompt has, before each request, for an estimator that goes by that
+  /// (counted_estimator). When it fails, the estimator does without.
+  std::function<task<prompt_count>(chat_request)> count = {};
   /// Of the run in all, within the budget. From the soft line on no stage begins, and the final text, within what is left,
   /// hands back what there is. A limit of time makes a run depend on the clock.
   run_limits limits = {};

@@ -71,7 +71,7 @@ TEST_CASE("final_text: a part is asked for by its name, urgently, and as long as
   rig with{felix::teams::complex()};
   running_stage part;
   part.member = summary;
-  REQUIRE(with.text->reserve(part, 2, 0, {}));
+  REQUIRE(with.loop.run(with.text->reserve(part, 2, 0, {})));
   CHECK(part.request.priority() == felix::request_priority::urgent);
   CHECK(part.about.final_text);
   CHECK(part.about.part == "executive summary");
@@ -83,7 +83,7 @@ TEST_CASE("final_text: a part is asked for by its name, urgently, and as long as
   running_stage alone;
   rig one{felix::teams::simple()};
   alone.member = 2;
-  REQUIRE(one.text->reserve(alone, 1, 0, {}));
+  REQUIRE(one.loop.run(one.text->reserve(alone, 1, 0, {})));
   CHECK(alone.about.part.empty());
   CHECK(alone.request.max_tokens() == 960);
   alone.reservation->release();
@@ -94,11 +94,11 @@ TEST_CASE("final_text: a small model is asked for no more than it has room for",
   rig with{felix::teams::simple()};
   running_stage part;
   part.member = 2;
-  REQUIRE(with.text->reserve(part, 1, 0, {.context_tokens = part.planned_prompt + 1'000}));
+  REQUIRE(with.loop.run(with.text->reserve(part, 1, 0, {.context_tokens = part.planned_prompt + 1'000})));
   CHECK(part.request.max_tokens() == (1'000 - part.planned_prompt) / 2);
   part.reservation->release();
   part.reservation.reset();
   running_stage none;
   none.member = 2;
-  CHECK_FALSE(with.text->reserve(none, 1, 0, {.context_tokens = 200}));
+  CHECK_FALSE(with.loop.run(with.text->reserve(none, 1, 0, {.context_tokens = 200})));
 }

@@ -36,7 +36,7 @@ struct rig {
   session_funds funds{budget, options};
 
   bool reserve(running_stage& stage, token_count answer) {
-    funds.prepare(stage, who, {.task = "Write about tea", .max_tokens = answer});
+    loop.run(funds.prepare(stage, who, {.task = "Write about tea", .max_tokens = answer}));
     return funds.reserve(stage, who, answer, reservation_size::whole);
   }
   token_count answered(running_stage& stage, felix::token_usage usage) {
@@ -157,7 +157,7 @@ TEST_CASE("session_funds: parts of the final text share what is left and what wa
   rig with{{.limits = {.tokens = 4'000}}};
   CHECK(with.funds.room_for_part(2) == 2'000);
   running_stage part;
-  with.funds.prepare(part, with.who, {.task = "Write about tea", .max_tokens = 900, .final_text = true});
+  with.loop.run(with.funds.prepare(part, with.who, {.task = "Write about tea", .max_tokens = 900, .final_text = true}));
   REQUIRE(with.funds.reserve_part(part, with.who, 900));
   CHECK(with.funds.room_for_part(1) == 4'000 - part.planned());
   with.answered(part, reported);

@@ -68,7 +68,7 @@ struct rig {
   }
   shortage reserve(running_stage& stage, reservation_size size = reservation_size::whole,
                    std::chrono::nanoseconds time = for_ever) {
-    return grants.reserve(stage, 1, size, time);
+    return loop.run(grants.reserve(stage, 1, size, time));
   }
 };
 

@@ -36,7 +36,8 @@ struct rig {
   rig() { funds.set_aside({500, 500}); }
 
   void reserve(running_stage& stage) {
-    REQUIRE(grants.reserve(stage, 0, felix::reservation_size::whole, std::chrono::nanoseconds::max()) ==
+    const auto for_ever = std::chrono::nanoseconds::max();
+    REQUIRE(loop.run(grants.reserve(stage, 0, felix::reservation_size::whole, for_ever)) ==
             felix::detail::shortage::none);
     agents[stage.member].in_flight.push_back(stage.index);
   }

@@ -7,6 +7,8 @@
 #include <felix/agent/detail/session_funds.hpp>
 #include <felix/agent/prompt.hpp>
 #include <felix/agent/role.hpp>
+#include <felix/async/task.hpp>
+#include <felix/budget/model_capacity.hpp>
 #include <felix/budget/prompt_size.hpp>
 #include <felix/llm/prompt_size_of.hpp>
 #include <felix/usage.hpp>
@@ -63,8 +65,8 @@ class final_text {
 
   /// Takes one of `parts` equal parts of what is left, with as many findings, of stages before `readable`, as leave room
   /// for a text of decent length.
-  [[nodiscard]] bool reserve(running_stage& part, std::size_t parts, std::size_t readable,
-                             const model_capacity& capacity) {
+  [[nodiscard]] task<bool> reserve(running_stage& part, std::size_t parts, std::size_t readable,
+                                   model_capacity capacity) {
     const token_count room = funds_.room_for_part(parts);
     const token_count least = funds_.least_answer();
     const token_count decent =
@@ -72,15 +74,16 @@ class final_text {
     const agent& writer = agents_[part.member].agent;
     token_count answer = 0;
     for (std::size_t bytes = findings_bytes();; bytes /= 2) {
-      funds_.prepare(part, writer, about(part.member, agents_.findings_for(part.member, readable, bytes)));
+      brief asked = about(part.member, agents_.findings_for(part.member, readable, bytes));
+      co_await funds_.prepare(part, writer, std::move(asked));
       const token_count prompt = funds_.budget().is_hard() ? funds_.at_most(part.size) : part.planned_prompt;
       answer = std::min(capacity.answer_tokens(most_tokens(), prompt), room - prompt);
       if (answer >= decent || bytes == 0) break;
       if (bytes < smallest_findings) bytes = 0;  // halved, it stays 0: a last try without any
     }
-    if (answer < least || !funds_.reserve_part(part, writer, answer)) return false;
+    if (answer < least || !funds_.reserve_part(part, writer, answer)) co_return false;
     part.request.priority(request_priority::urgent);
-    return true;
+    co_return true;
   }
 
  private:

@@ -4,6 +4,8 @@
 
 #include <felix/agent/detail/running_stage.hpp>
 #include <felix/agent/session_options.hpp>
+#include <felix/async/as_result.hpp>
+#include <felix/async/task.hpp>
 #include <felix/budget/any_estimator.hpp>
 #include <felix/budget/ledger.hpp>
 #include <felix/budget/prompt_size.hpp>
@@ -39,7 +41,7 @@ class session_funds {
 
   /// Probably. What grows under Unicode normalisation can be more tokens than bytes, and is planned in full.
   [[nodiscard]] token_count planned(const prompt_size& size) const {
-    const token_count growth = size.text_bound - size.bytes - size.messages;
+    const token_count growth = size.counted.tokens > 0 ? 0 : size.text_bound - size.bytes - size.messages;
     return estimator_.planned(size) + std::max<token_count>(0, growth);
   }
   /// All that is spent on a prompt, and on what a server makes that ignores max_tokens.
@@ -47,10 +49,14 @@ class session_funds {
     return estimator_.at_most(size) + (budget_.is_hard() ? tokens_on_the_way : 0);
   }
   /// Writes the request of a stage, and what its prompt is planned to cost.
-  void prepare(running_stage& stage, const agent& who, brief about) const {
+  task<void> prepare(running_stage& stage, const agent& who, brief about) const {
     stage.about = std::move(about);
     stage.request = who.request_for(stage.about);
     stage.size = prompt_size_of(stage.request);
+    if (options_.count) {
+      const auto counted = co_await as_result(count(stage.request));
+      if (counted) stage.size.counted = *counted;
+    }
     stage.planned_prompt = planned(stage.size);
   }
   /// A server that has counted more than the bound may do so again: what it does is to be seen before it gets more.
@@ -189,6 +195,9 @@ class session_funds {
 
  private:
   static constexpr std::chrono::steady_clock::time_point never{};
+
+  /// A coroutine of its own: so what is thrown before there is a task is a count that failed, too.
+  task<prompt_count> count(chat_request request) const { co_return co_await options_.count(std::move(request)); }
 
   [[nodiscard]] reservation_request request_for(const running_stage& stage, const agent& who, token_count answer,
                                                 reservation_size size) const {

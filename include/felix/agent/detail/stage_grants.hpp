@@ -8,6 +8,7 @@
 #include <felix/agent/detail/stage_plan.hpp>
 #include <felix/agent/prompt.hpp>
 #include <felix/agent/session_options.hpp>
+#include <felix/async/task.hpp>
 #include <felix/budget/adaptive.hpp>
 #include <felix/budget/ledger.hpp>
 #include <felix/budget/prompt_size.hpp>
@@ -20,6 +21,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace felix::inline v1 {
@@ -102,15 +104,14 @@ class stage_grants {
 
   /// Writes the stage's request, with findings of stages before `readable`, and tries to get the tokens for it. A stage of
   /// which something is left out gets less than it would, but at least the smallest answer.
-  [[nodiscard]] shortage reserve(running_stage& stage, std::size_t readable, reservation_size size,
-                                 std::chrono::nanoseconds time_left) {
+  [[nodiscard]] task<shortage> reserve(running_stage& stage, std::size_t readable, reservation_size size,
+                                       std::chrono::nanoseconds time_left) {
     std::size_t findings_bytes = limits_of(style_).findings_bytes;
-    shortage missing = reserve(stage, readable, size, time_left, findings_bytes);
-    while (missing != shortage::none && size == reservation_size::what_is_left && findings_bytes > 0) {
+    for (;;) {
+      const shortage missing = co_await reserve(stage, readable, size, time_left, findings_bytes);
+      if (missing == shortage::none || size == reservation_size::whole || findings_bytes == 0) co_return missing;
       findings_bytes = findings_bytes / 2 < smallest_findings ? 0 : findings_bytes / 2;
-      missing = reserve(stage, readable, size, time_left, findings_bytes);
     }
-    return missing;
   }
 
   /// It is left out.
@@ -126,27 +127,27 @@ class stage_grants {
   }
 
  private:
-  [[nodiscard]] shortage reserve(running_stage& stage, std::size_t readable, reservation_size size,
-                                 std::chrono::nanoseconds time_left, std::size_t findings_bytes) {
+  [[nodiscard]] task<shortage> reserve(running_stage& stage, std::size_t readable, reservation_size size,
+                                       std::chrono::nanoseconds time_left, std::size_t findings_bytes) {
     const worker& who = agents_[stage.member];
     const role_id& kind = agents_.role_of(stage.member);
     const int number = who.agent.stages() + 1;
     const token_count given = funds_.budget().stage_tokens(who.agent.id(), kind, number);
-    if (given == 0) return shortage::of_agent;
+    if (given == 0) co_return shortage::of_agent;
     const token_count worth = std::min(given, stage.most_tokens.value_or(given));
-    funds_.prepare(stage, who.agent,
-                   {.task = task_,
-                    .focus = who.agent.focus(),
-                    .findings = agents_.findings_for(stage.member, readable, findings_bytes),
-                    .depth = who.motion.depth(),
-                    .stage = number,
-                    .max_tokens = worth,
-                    .style = style_});
+    brief about{.task = task_,
+                .focus = who.agent.focus(),
+                .findings = agents_.findings_for(stage.member, readable, findings_bytes),
+                .depth = who.motion.depth(),
+                .stage = number,
+                .max_tokens = worth,
+                .style = style_};
+    co_await funds_.prepare(stage, who.agent, std::move(about));
     const token_count wanted = capacity_.answer_tokens(worth, stage.planned_prompt, time_left);
-    if (wanted < std::min(worth, funds_.least_answer())) return shortage::of_capacity;
+    if (wanted < std::min(worth, funds_.least_answer())) co_return shortage::of_capacity;
     const token_count answer = std::min(wanted, room_for(kind) - stage.planned_prompt);
-    if (answer < (size == reservation_size::whole ? wanted : funds_.least_answer())) return shortage::of_role;
-    if (!funds_.reserve(stage, who.agent, answer, size)) return shortage::of_session;
+    if (answer < (size == reservation_size::whole ? wanted : funds_.least_answer())) co_return shortage::of_role;
+    if (!funds_.reserve(stage, who.agent, answer, size)) co_return shortage::of_session;
     // Strict runs are short and all of one urgency; in others an agent's late stages give way to the first of others.
     const bool late = number > 4;
     stage.request.priority(style_ == prompt_style::strict ? request_priority::high
@@ -154,7 +155,7 @@ class stage_grants {
                                                           : request_priority::normal);
     shares_.add(kind, stage.planned());
     if (adaptive_ && stage.kind) adaptive_->started(*stage.kind);
-    return shortage::none;
+    co_return shortage::none;
   }
 
   [[nodiscard]] token_count room_for(const role_id& kind) const {

@@ -129,11 +129,12 @@ class team_work {
       }
       funds_.resize_aside(text_->cost());
       const auto time_left = funds_.time_left(co_await this_task::now(), false);
-      missing = grants_.reserve(stage, readable, reservation_size::whole, time_left);
+      missing = co_await grants_.reserve(stage, readable, reservation_size::whole, time_left);
       if (missing == shortage::none) break;
       running_stage* const next = first_that_may_help(stage, missing);
       if (next == nullptr) {
-        if (grants_.reserve(stage, readable, reservation_size::what_is_left, time_left) == shortage::none) break;
+        const shortage still = co_await grants_.reserve(stage, readable, reservation_size::what_is_left, time_left);
+        if (still == shortage::none) break;
         co_return drop_last(missing);
       }
       readable = std::max(readable, next->index + 1);
@@ -179,7 +180,8 @@ class team_work {
       const bool has_slot = in_flight_ < (funds_.one_at_a_time() ? 1 : options_.slots);
       if (has_slot) {
         const auto time_left = funds_.time_left(co_await this_task::now(), false);
-        is_over = !start_first(running, time_left, started);
+        const bool goes_on = co_await start_first(running, time_left, started);
+        is_over = !goes_on;
       }
       if (!is_over && !started && in_flight_ > 0) co_await settle_first_to_end(running);
     }
@@ -187,7 +189,7 @@ class team_work {
   }
 
   /// Starts the first stage that can start, and drops those that never can. False: the team's work is over.
-  bool start_first(nursery& running, std::chrono::nanoseconds time_left, bool& started) {
+  task<bool> start_first(nursery& running, std::chrono::nanoseconds time_left, bool& started) {
     std::set<std::size_t> seen;  // an agent's stages keep their order
     std::set<role_id> too_dear;  // another stage of the role costs as much
     for (auto at = waiting_.begin(); at != waiting_.end();) {
@@ -199,15 +201,17 @@ class team_work {
         ++at;
         continue;
       }
-      if (is_over_before(next)) return false;
-      const shortage missing = moves_on_to(next) ? reserve(k, time_left) : shortage::none;
-      if (missing == shortage::none && agents_[next.member].state == agent_report::state::active) {
+      if (is_over_before(next)) co_return false;
+      shortage missing = shortage::none;
+      const bool is_active = moves_on_to(next);
+      if (is_active) missing = co_await reserve(k, time_left);
+      if (is_active && missing == shortage::none) {
         waiting_.erase(at);
         started = true;
         set_off(stages_.back());
         ++in_flight_;
         running.spawn(ask(stages_.back()));
-        return true;
+        co_return true;
       }
       if (in_flight_ > 0 && (missing == shortage::of_session || missing == shortage::of_role)) {
         stages_.pop_back();
@@ -220,18 +224,19 @@ class team_work {
       at = waiting_.erase(at);
       seen.erase(next.member);
     }
-    return true;
+    co_return true;
   }
 
-  shortage reserve(std::size_t k, std::chrono::nanoseconds time_left) {
+  task<shortage> reserve(std::size_t k, std::chrono::nanoseconds time_left) {
     running_stage& stage = add(k);
-    if (const shortage missing = grants_.judge(stage); missing != shortage::none) return missing;
+    shortage missing = grants_.judge(stage);
+    if (missing != shortage::none) co_return missing;
     funds_.resize_aside(text_->cost());
-    shortage missing = grants_.reserve(stage, planned_.size(), reservation_size::whole, time_left);
+    missing = co_await grants_.reserve(stage, planned_.size(), reservation_size::whole, time_left);
     if (missing != shortage::none)  // rather a shorter one than a slot that idles
-      missing = grants_.reserve(stage, planned_.size(), reservation_size::what_is_left, time_left);
+      missing = co_await grants_.reserve(stage, planned_.size(), reservation_size::what_is_left, time_left);
     if (missing == shortage::none) grants_.begin(k);
-    return missing;
+    co_return missing;
   }
 
   /// Research begins with nothing; the others once something is published, or nobody is left to find anything.
