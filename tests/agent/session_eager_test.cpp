@@ -186,6 +186,26 @@ TEST_CASE("session: eager, no cap is exceeded, and what is lost is sent again, w
   CHECK(budget.system_status().reserved == 0);
 }
 
+TEST_CASE("session: eager, what is asked once more keeps no other from its slot", "[agent][session][session_eager]") {
+  std::size_t again = 0, beside = 0;
+  for (std::uint64_t seed = 1; seed <= 10; ++seed) {
+    const auto timeline = run(felix::teams::complex(), seed, {}, 4, {.loses = 0.1}).result.timeline;
+    for (const auto& lost : timeline) {
+      for (const auto& repeated : timeline) {
+        if (lost.failure.empty() || lost.final_text || repeated.agent != lost.agent || repeated.begin != lost.end ||
+            repeated.stage != lost.stage)
+          continue;
+        ++again;
+        beside += static_cast<std::size_t>(std::count_if(timeline.begin(), timeline.end(), [&](const auto& other) {
+          return other.begin > repeated.begin && other.begin < repeated.end;
+        }));
+      }
+    }
+  }
+  CHECK(again > 5);
+  CHECK(beside > again);
+}
+
 TEST_CASE("session: eager, it ends at the soft line, and when a text is good enough",
           "[agent][session][session_eager]") {
   const outcome cut = run(felix::teams::complex(), 1, {.limits = {.tokens = 4'000}});
