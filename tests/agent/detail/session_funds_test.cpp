@@ -145,6 +145,8 @@ TEST_CASE("session_funds: what was lost is charged and paid once more, if there 
   const token_count planned = stage.planned();
   CHECK(with.funds.pay_again(stage, with.who) == enough);
   CHECK(with.budget.system_status().settled == (enough ? planned : 0));
+  CHECK(with.funds.left_for_stages() == (enough ? 8'000 - 2 * planned : 400 - planned));
+  if (enough) CHECK_FALSE(with.funds.is_proven_for(8'500 - planned - stage.worst + 1));
   REQUIRE(stage.reservation.has_value());
   CHECK(stage.reservation->max_tokens() == 300);
   with.answered(stage, reported);
