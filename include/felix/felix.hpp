@@ -4,9 +4,12 @@
 
 #include <felix/agent/agent.hpp>
 #include <felix/agent/central_post.hpp>
+#include <felix/agent/compression.hpp>
 #include <felix/agent/confidence.hpp>
+#include <felix/agent/findings.hpp>
 #include <felix/agent/helix.hpp>
 #include <felix/agent/motion.hpp>
+#include <felix/agent/post_message.hpp>
 #include <felix/agent/prompt.hpp>
 #include <felix/agent/random.hpp>
 #include <felix/agent/role.hpp>

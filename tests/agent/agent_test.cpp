@@ -67,7 +67,8 @@ TEST_CASE("agent: sends its role's prompt, the task, and the temperature of the 
                            .focus = "accuracy",
                            .findings = "- [research_001] They are long.",
                            .depth = 0.25,
-                           .max_tokens = 80};
+                           .max_tokens = 80,
+                           .compression = 0.85};
   REQUIRE(sent.messages().size() == 2);
   CHECK(sent.messages()[0].role == felix::chat_role::system);
   CHECK(sent.messages()[0].content == felix::prompts::critic(about));
@@ -338,4 +339,17 @@ TEST_CASE("agent_task: a named one is changed in place and can be given again", 
     CHECK(sent.priority() == felix::request_priority::urgent);
     CHECK_THAT(*sent.temperature(), WithinAbs(0.35, 1e-12));
   }
+}
+
+TEST_CASE("agent: is told by its role, depth and stage how much to compress what it reads", "[agent]") {
+  felix::simulated_loop loop;
+  felix::scripted_model model{loop};
+  const felix::agent critic{model, felix::roles::critic};
+  const auto told = [&](int stage, std::string findings) {
+    const auto request = critic.request_for({.task = "tea", .findings = std::move(findings), .stage = stage});
+    return request.messages().front().content;
+  };
+  CHECK(told(1, "- [a] x").find("Compress findings by 85%") != std::string::npos);
+  CHECK(told(2, "- [a] x").find("Compress findings by 90%") != std::string::npos);
+  CHECK(told(2, "").find("Compress") == std::string::npos);
 }

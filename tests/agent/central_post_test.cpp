@@ -4,7 +4,6 @@
 
 #include <felix/async/simulated_loop.hpp>
 #include <felix/async/sleep.hpp>
-#include <felix/utf8.hpp>
 #include "support/catch.hpp"
 #include "support/seeds.hpp"
 
@@ -17,7 +16,6 @@
 
 using felix::central_post;
 using felix::contribution;
-using felix::post_message;
 using namespace std::chrono_literals;
 
 namespace {
@@ -62,8 +60,6 @@ std::string orders(const central_post& post) {
   return letters;
 }
 
-const auto all = [](const post_message&) { return true; };
-
 // Publishes at once, and waits for each: the queue is as long as the test likes.
 void publish_now(felix::simulated_loop& loop, central_post& post, contribution made, std::uint64_t order) {
   loop.run(post.publish(std::move(made), order));
@@ -78,30 +74,6 @@ std::string refusal(felix::central_post_options options) {
   }
   return "accepted";
 }
-
-// A post with these contributions in it, in this order, all processed.
-class filled_post {
- public:
-  explicit filled_post(const std::vector<contribution>& made) {
-    for (const auto& each : made) {
-      if (std::none_of(registered_.begin(), registered_.end(),
-                       [&](const felix::agent_id& id) { return id == each.agent; })) {
-        post.register_agent(each.agent);
-        registered_.push_back(each.agent);
-      }
-    }
-    felix::simulated_loop loop;
-    std::uint64_t order = 0;
-    for (const auto& each : made) publish_now(loop, post, each, order++);
-    post.close();
-    loop.run(post.process());
-  }
-
-  central_post post;
-
- private:
-  std::vector<felix::agent_id> registered_;
-};
 
 felix::task<> publish_later(central_post& post, contribution made, std::uint64_t order) {
   co_await felix::sleep_for(1s);
@@ -126,16 +98,13 @@ TEST_CASE("central_post: used as it is documented", "[agent][central_post]") {
   felix::simulated_loop loop;
   central_post post;
   post.register_agent("research_001");
-  std::string readable;
   loop.run(felix::with_nursery([&](felix::nursery& n) -> felix::task<void> {
     n.spawn(post.process());
     contribution made = found("research_001", "# Facts\n- Rivers are  long.\n", "research", 0.625);
     co_await post.publish(std::move(made), 3);
     co_await post.processed();
-    readable = post.findings(100, all);
     post.close();
   }));
-  CHECK(readable == "- [research_001] Facts Rivers are long.");
   REQUIRE(post.messages().size() == 1);
   CHECK(post.messages()[0].from == "research_001");
   CHECK(post.messages()[0].role == "research");
@@ -168,7 +137,6 @@ TEST_CASE("central_post: readers see the publishers' order, whoever was first, a
   CHECK(post.stats().published == 10);
   CHECK(post.stats().processed == 10);
   CHECK(post.stats().queued == 0);
-  CHECK(post.findings(2'000, all).starts_with("- [j] j\n- [i] i\n"));
 }
 
 TEST_CASE("central_post: of equal orders the earlier one stays the earlier", "[agent][central_post]") {
@@ -425,76 +393,4 @@ TEST_CASE("central_post: the loop's shut-down ends every wait", "[agent][central
   REQUIRE(waits.ended == 0);
   loop.shut_down();
   CHECK(waits.cancelled == 3);
-}
-
-TEST_CASE("central_post: findings are the newest of each agent, the newest agent first", "[agent][central_post]") {
-  const filled_post filled{{found("research_001", "Old."), found("research_002", "Wide."),
-                            found("analysis_001", "Deep.", "analysis"), found("research_001", "New."),
-                            found("critic_001", "  \n ", "critic")}};
-  const central_post& post = filled.post;
-  CHECK(post.findings(1'000, all) == "- [research_001] New.\n- [analysis_001] Deep.\n- [research_002] Wide.");
-  CHECK(post.findings(1'000, [](const post_message& m) { return m.role == "research"; }) ==
-        "- [research_001] New.\n- [research_002] Wide.");
-  CHECK(post.findings(1'000, [](const post_message& m) { return m.order < 3; }) ==
-        "- [analysis_001] Deep.\n- [research_002] Wide.\n- [research_001] Old.");
-  CHECK(post.findings(1'000, [](const post_message& m) {
-    return m.from != "research_001" && m.from != "research_002";
-  }) == "- [analysis_001] Deep.");
-  CHECK(post.findings(1'000, [](const post_message&) { return false; }).empty());
-  // Room for one finding that says something: a blank one does not take it.
-  CHECK(post.findings(100, all) == "- [research_001] New.");
-  CHECK(post.findings(160, all) == "- [research_001] New.\n- [analysis_001] Deep.");
-}
-
-TEST_CASE("central_post: findings share the room, and what one does not need goes to the next",
-          "[agent][central_post]") {
-  const std::string text = "First sentence here. Second sentence here. Third sentence here. Fourth sentence here.";
-  const filled_post filled{{found("a", text), found("b", text)}};
-  CHECK(filled.post.findings(200, all) ==
-        "- [b] " + text + "\n- [a] " + text);  // 86 bytes each and their heads: both fit
-  CHECK(filled.post.findings(160, all) ==
-        "- [b] First sentence here. Second sentence here. Third sentence here.\n"
-        "- [a] First sentence here. Second sentence here. Third sentence here.");
-  const filled_post uneven{{found("a", text), found("b", "Short.")}};
-  CHECK(uneven.post.findings(160, all) == "- [b] Short.\n- [a] " + text);
-  for (const std::size_t little : {12U, 79U, 80U}) CHECK(uneven.post.findings(little, all) == "- [b] Short.");
-  CHECK(uneven.post.findings(11, all) == "- [b] Sh…");
-  CHECK(uneven.post.findings(6, all).empty());
-}
-
-TEST_CASE("central_post: findings keep any limit from 0 to 2,000 bytes", "[agent][central_post]") {
-  std::string sentences;
-  std::string letters;
-  for (int i = 0; i < 40; ++i) sentences += "A sentence of some length, number " + std::to_string(i) + ". ";
-  for (int i = 0; i < 100; ++i) letters += "中é😀 ";
-  const std::vector<std::string> newest_first{"research_004", "analysis_001", "research_003", "research_002",
-                                              "research_001"};
-  const filled_post filled{{found("research_001", sentences), found("research_002", "Short."),
-                            found("research_003", letters), found("analysis_001", std::string(700, 'x')),
-                            found("research_004", sentences)}};
-  std::size_t lines_before = 0;
-  for (std::size_t limit = 0; limit <= 2'000; ++limit) {
-    CAPTURE(limit);
-    const std::string text = filled.post.findings(limit, all);
-    REQUIRE(text.size() <= limit);
-    std::size_t lines = 0;
-    for (std::size_t at = 0; at < text.size(); ++lines) {
-      const std::size_t end = std::min(text.find('\n', at), text.size());
-      const std::string head = "- [" + newest_first.at(lines) + "] ";
-      REQUIRE(text.substr(at, head.size()) == head);
-      REQUIRE(end - at > head.size());
-      at = end + 1;
-    }
-    REQUIRE(text.find("\n\n") == std::string::npos);
-    REQUIRE(!text.ends_with('\n'));
-    for (std::size_t at = 0; at < text.size();) {
-      const auto next = felix::code_point_at(text, at);
-      REQUIRE(next.valid);
-      at += next.bytes;
-    }
-    REQUIRE(lines >= std::min<std::size_t>(5, limit / 80));
-    REQUIRE(lines >= lines_before);
-    lines_before = lines;
-  }
-  CHECK(lines_before == 5);
 }

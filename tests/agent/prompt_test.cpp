@@ -317,3 +317,52 @@ TEST_CASE("on_one_line: without line breaks, runs of spaces and list marks", "[a
   CHECK(on_one_line(text) == line);
   CHECK(on_one_line(on_one_line(text)) == line);
 }
+
+TEST_CASE("prompts: how much to compress is said with findings, above a half, and never in place of what to do",
+          "[agent][prompt]") {
+  const brief strict{.findings = "- [a] x", .max_tokens = 100, .style = prompt_style::strict, .compression = 0.75};
+  CHECK(contains(felix::prompts::critic(strict), " Compress findings 75%. Hard limit 75 words"));
+  const brief normal{.findings = "- [a] x", .max_tokens = 100, .compression = 0.85};
+  CHECK(contains(felix::prompts::critic(normal), " Compress findings by 85%, keep key points. Aim at"));
+  brief without = normal;
+  without.findings.clear();
+  CHECK_FALSE(contains(felix::prompts::critic(without), "ompress"));
+  brief half = normal;
+  half.compression = 0.5;
+  CHECK_FALSE(contains(felix::prompts::critic(half), "ompress"));
+
+  for (const auto& each : kinds) {
+    for (const prompt_style style : styles) {
+      for (const double depth : {0.0, 0.2, 0.5, 0.9}) {
+        for (std::size_t focus = 0; focus <= 24; ++focus) {
+          brief told = about(each, style, depth, std::string(focus, 'f'), 150);
+          const std::string before = each.prompt(told);
+          told.findings = "- [a] x";
+          told.compression = 0.9;
+          const std::string text = each.prompt(told);
+          CAPTURE(text);
+          REQUIRE(text.size() <= felix::limits_of(style).system_bytes);
+          const std::size_t length = before.rfind(style == prompt_style::strict ? " Hard" : " Aim");
+          REQUIRE(text.starts_with(before.substr(0, length)));
+          REQUIRE(text.ends_with(before.substr(length)));
+          if (focus <= 12) REQUIRE(contains(text, "90%"));
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("clip_to_sentences: whole sentences as long as one fits", "[agent][prompt]") {
+  using felix::clip_to_sentences;
+  const std::string text = "Yes. No! Some, e.g. tea, cost 3.5 pounds? 茶は古い。That is all.";
+  CHECK(clip_to_sentences(text, 1'000) == text);
+  CHECK(clip_to_sentences(text, 4) == "Yes.");
+  CHECK(clip_to_sentences(text, 7) == "Yes.");
+  CHECK(clip_to_sentences(text, 8) == "Yes. No!");
+  CHECK(clip_to_sentences(text, 40) == "Yes. No!");
+  CHECK(clip_to_sentences(text, 41) == "Yes. No! Some, e.g. tea, cost 3.5 pounds?");
+  CHECK(clip_to_sentences(text, 56) == "Yes. No! Some, e.g. tea, cost 3.5 pounds?");
+  CHECK(clip_to_sentences(text, 57) == "Yes. No! Some, e.g. tea, cost 3.5 pounds? 茶は古い。");
+  CHECK(clip_to_sentences(text, 3) == "…");
+  CHECK(clip_to_sentences("A. Miller drinks tea and writes", 12) == "A. Miller…");
+}

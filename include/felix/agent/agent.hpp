@@ -118,8 +118,10 @@ class agent {
   }
   task<contribution> operator()(agent_task work) { return process(std::move(work)); }
 
-  /// The request of one stage, without a limit: for whoever reserves tokens before it is sent.
-  [[nodiscard]] chat_request request_for(const brief& about) const {
+  /// The request of one stage, without a limit: for whoever reserves tokens before it is sent. It is told how much to
+  /// compress by its role, depth and stage.
+  [[nodiscard]] chat_request request_for(brief about) const {
+    about.compression = role_.compression.at(about.depth, about.stage);
     chat_request request;
     request.system(role_.prompt(about)).user(user_text(about)).temperature(role_.temperature.at(about.depth));
     if (options_.seed)

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <felix/agent/agent.hpp>
+#include <felix/agent/post_message.hpp>
 #include <felix/agent/prompt.hpp>
 #include <felix/async/event.hpp>
 #include <felix/async/nursery.hpp>
@@ -28,15 +29,6 @@ struct central_post_options {
   std::size_t max_agents = 133;
   std::size_t queue_capacity = 1'000;  ///< publishing waits when so many messages wait to be processed
   std::size_t processors = 3;          ///< how many process messages at the same time
-};
-
-/// What was published, as readers see it.
-struct post_message {
-  agent_id from = {};
-  role_id role = {};
-  std::string finding = {};  ///< the text on one line
-  double confidence = 0;
-  std::uint64_t order = 0;  ///< the publisher's place in the run: readers see an order that does not depend on timing
 };
 
 struct central_post_stats {
@@ -118,31 +110,6 @@ class central_post {
 
   /// What can be read, in the publishers' order.
   [[nodiscard]] const std::vector<post_message>& messages() const noexcept { return messages_; }
-
-  /// The newest finding of each agent that `wanted` accepts, cut so that all fit into `max_bytes` together, a line
-  /// each: "- [research_001] …". The newest agents come first when not all have room. A blank text is no finding.
-  [[nodiscard]] std::string findings(std::size_t max_bytes,
-                                     const std::function<bool(const post_message&)>& wanted) const {
-    std::vector<const post_message*> newest;
-    for (auto message = messages_.rbegin(); message != messages_.rend(); ++message) {
-      const auto same = [&](const post_message* other) { return other->from == message->from; };
-      if (!message->finding.empty() && wanted(*message) && std::none_of(newest.begin(), newest.end(), same))
-        newest.push_back(&*message);
-    }
-    // A finding in fewer bytes than this says nothing.
-    constexpr std::size_t least_bytes = 80;
-    const std::size_t count = std::min(newest.size(), std::max<std::size_t>(1, max_bytes / least_bytes));
-    newest.resize(count);
-    std::string text;
-    for (std::size_t i = 0; i < count; ++i) {
-      const std::string head = (text.empty() ? "- [" : "\n- [") + std::string{newest[i]->from.name()} + "] ";
-      const std::size_t share = (max_bytes - text.size()) / (count - i);
-      if (share <= head.size()) break;
-      const std::string body = clip(newest[i]->finding, share - head.size());
-      if (!body.empty()) text += head + body;
-    }
-    return text;
-  }
 
   [[nodiscard]] central_post_stats stats() const noexcept {
     return {.agents = agents_.size(), .published = published_, .processed = processed_, .queued = queue_.size()};

@@ -44,26 +44,50 @@ struct brief {
   prompt_style style = prompt_style::normal;
   bool final_text = false;  ///< the last synthesis, which becomes the result
   std::string part = {};    ///< the part of the final text, when several agents write it
+  double compression = 0;   ///< the share of the findings to leave out; 0: nothing is said of that
 };
+
+namespace detail {
+
+/// How many bytes of `text` are the sentences that fit into `max_bytes` whole. A sentence ends with . ! or ? before a blank
+/// or the end, or with 。！ or ？; "e.g." and other single letters with a dot do not end one.
+[[nodiscard]] inline std::size_t whole_sentences(std::string_view text, std::size_t max_bytes) noexcept {
+  const auto is_blank = [&](std::size_t at) { return at >= text.size() || text[at] == ' ' || text[at] == '\n'; };
+  const auto is_letter = [&](std::size_t at) { return static_cast<unsigned char>((text[at] | 0x20) - 'a') < 26; };
+  std::size_t end = 0;
+  for (std::size_t i = 0; i < std::min(text.size(), max_bytes); ++i) {
+    const bool abbreviates = text[i] == '.' && i > 0 && is_letter(i - 1) &&
+                             (i == 1 || text[i - 2] == ' ' || text[i - 2] == '.' || text[i - 2] == '(');
+    if ((text[i] == '.' || text[i] == '!' || text[i] == '?') && is_blank(i + 1) && !abbreviates) end = i + 1;
+    for (const std::string_view wide : {"。", "！", "？"}) {
+      if (text.substr(i, wide.size()) == wide && i + wide.size() <= max_bytes) end = i + wide.size();
+    }
+  }
+  return end;
+}
+
+}  // namespace detail
 
 /// The longest beginning of `text` that fits into `max_bytes`: whole sentences if at least half of the room is used by
 /// them, else whole words and an ellipsis. Never ends inside a UTF-8 sequence.
 [[nodiscard]] inline std::string clip(std::string_view text, std::size_t max_bytes) {
   if (text.size() <= max_bytes) return std::string{text};
   constexpr std::string_view ellipsis = "…";
-  const std::string_view room = text.substr(0, max_bytes);
-  std::size_t sentence = 0;
-  for (std::size_t i = 0; i + 1 < text.size() && i < room.size(); ++i) {
-    const bool ends = room[i] == '.' || room[i] == '!' || room[i] == '?';
-    if (ends && (text[i + 1] == ' ' || text[i + 1] == '\n')) sentence = i + 1;
-  }
-  if (2 * sentence >= max_bytes) return std::string{room.substr(0, sentence)};
+  const std::size_t sentences = detail::whole_sentences(text, max_bytes);
+  if (sentences > 0 && 2 * sentences >= max_bytes) return std::string{text.substr(0, sentences)};
   if (max_bytes < ellipsis.size()) return {};
   std::size_t end = max_bytes - ellipsis.size();
   while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0U) == 0x80U) --end;  // not inside a sequence
   const std::size_t word = text.substr(0, end + 1).find_last_of(" \n");  // one more: a word may end just there
   if (word != std::string_view::npos && 2 * word >= end) end = word;
   return std::string{text.substr(0, end)} + std::string{ellipsis};
+}
+
+/// The same, but whole sentences as long as the first one fits, however little room they use.
+[[nodiscard]] inline std::string clip_to_sentences(std::string_view text, std::size_t max_bytes) {
+  if (text.size() <= max_bytes) return std::string{text};
+  const std::size_t sentences = detail::whole_sentences(text, max_bytes);
+  return sentences > 0 ? std::string{text.substr(0, sentences)} : clip(text, max_bytes);
 }
 
 /// One line without list marks and runs of spaces: how a finding is quoted in another agent's prompt.
@@ -108,6 +132,15 @@ namespace detail {
                                              : fmt::format(" Aim at {} words ({} tokens).", words, about.max_tokens);
 }
 
+/// Only with findings, and where more than half of them is to go.
+[[nodiscard]] inline std::string compression_advice(const brief& about) {
+  if (about.findings.empty() || !(about.compression > 0.5)) return {};
+  const int percent = static_cast<int>(100 * about.compression + 0.5);
+  return about.style == prompt_style::strict
+             ? fmt::format(" Compress findings {}%.", percent)
+             : fmt::format(" Compress findings by {}%, keep key points.", percent);
+}
+
 [[nodiscard]] inline std::string instruct(std::string_view role, const brief& about, std::string_view strict,
                                           std::string_view normal) {
   const bool lean = about.style == prompt_style::strict;
@@ -117,9 +150,12 @@ namespace detail {
                                        "You are {} of a team, at depth {:.2f} on a scale from 0 (broad) to 1 "
                                        "(focused). ",
                                        who(role, about), about.depth);
+  const std::string_view what = lean ? strict : normal;
   const std::size_t room = limits_of(about.style).system_bytes;
   const std::size_t taken = start.size() + length.size();
-  return start + clip(lean ? strict : normal, room > taken ? room - taken : 0) + length;
+  std::string compression = compression_advice(about);
+  if (taken + what.size() + compression.size() > room) compression.clear();  // what to do matters more
+  return start + clip(what, room > taken ? room - taken : 0) + compression + length;
 }
 
 }  // namespace detail

@@ -5,6 +5,7 @@
 #include <felix/agent/agent.hpp>
 #include <felix/agent/central_post.hpp>
 #include <felix/agent/detail/stage_plan.hpp>
+#include <felix/agent/findings.hpp>
 #include <felix/agent/motion.hpp>
 #include <felix/agent/prompt.hpp>
 #include <felix/agent/role.hpp>
@@ -71,10 +72,10 @@ class crew {
     return all;
   }
 
-  /// What the agent gets to read: the newest finding of each agent that its role reads, of the stages before `readable`.
+  /// What the agent gets to read, of those that its role reads, of the stages before `readable`.
   [[nodiscard]] std::string findings_for(std::size_t reader, std::size_t readable, std::size_t max_bytes) const {
     const felix::agent& who = workers_[reader].agent;
-    return post_->findings(max_bytes, [&](const post_message& message) {
+    return findings_text(post_->messages(), max_bytes, [&](const post_message& message) {
       return message.order < readable && message.from != who.id() && who.role().reads_from(message.role);
     });
   }

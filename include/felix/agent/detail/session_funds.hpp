@@ -41,8 +41,10 @@ class session_funds {
 
   /// Probably. What grows under Unicode normalisation can be more tokens than bytes, and is planned in full.
   [[nodiscard]] token_count planned(const prompt_size& size) const {
-    const token_count growth = size.counted.tokens > 0 ? 0 : size.text_bound - size.bytes - size.messages;
-    return estimator_.planned(size) + std::max<token_count>(0, growth);
+    const token_count probable = estimator_.planned(size);
+    if (size.counted.tokens > 0) return probable;
+    if (probable >= size.bytes) return std::max(probable, size.text_bound);
+    return probable + std::max<token_count>(0, size.text_bound - size.bytes - size.messages);
   }
   /// All that is spent on a prompt, and on what a server makes that ignores max_tokens.
   [[nodiscard]] token_count at_most(const prompt_size& size) const {

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: MIT
+// agent: what others found, cut to what a prompt can afford.
+#pragma once
+
+#include <felix/agent/post_message.hpp>
+#include <felix/agent/prompt.hpp>
+#include <felix/budget/role_id.hpp>
+
+#include <algorithm>
+#include <concepts>
+#include <cstddef>
+#include <set>
+#include <span>
+#include <string>
+#include <tuple>
+#include <vector>
+
+namespace felix::inline v1 {
+
+/// The newest finding of each agent that `wanted` accepts, the most confident first (of equals the newer), a line each:
+///     - [research_001] Tea is old. It comes from China.
+/// All together have at most `max_bytes`. When that is little, the least confident are left out and the others cut to whole
+/// sentences; to words and an ellipsis where not even the first sentence has room. A blank text is no finding.
+/// `messages` are in their order. O(messages log agents).
+[[nodiscard]] inline std::string findings_text(std::span<const post_message> messages, std::size_t max_bytes,
+                                               const std::predicate<const post_message&> auto& wanted) {
+  std::vector<const post_message*> found;
+  std::set<agent_id> agents;
+  for (auto message = messages.rbegin(); message != messages.rend(); ++message) {
+    if (!message->finding.empty() && wanted(*message) && agents.insert(message->from).second)
+      found.push_back(&*message);
+  }
+  // They are the newest first, each of another agent. Not a stable sort: clang 19 warns of the one in libstdc++ 12.
+  std::sort(found.begin(), found.end(), [](const post_message* a, const post_message* b) {
+    return std::tie(b->confidence, b->order, a->from) < std::tie(a->confidence, a->order, b->from);
+  });
+  // A finding in fewer bytes than this says nothing.
+  constexpr std::size_t least_bytes = 80;
+  const std::size_t count = std::min(found.size(), std::max<std::size_t>(1, max_bytes / least_bytes));
+  std::string text;
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::string head = (text.empty() ? "- [" : "\n- [") + std::string{found[i]->from.name()} + "] ";
+    const std::size_t share = (max_bytes - text.size()) / (count - i);  // what one does not need goes to the next
+    if (share <= head.size()) break;
+    const std::string body = clip_to_sentences(found[i]->finding, share - head.size());
+    if (!body.empty()) text += head + body;
+  }
+  return text;
+}
+
+}  // namespace felix::inline v1
