@@ -76,6 +76,6 @@ TEST_CASE("budget_options: what a budget starts with", "[budget][allotment]") {
   CHECK(felix::strict_allotment::defaults.min_stage_tokens == 20);
   CHECK(felix::normal_allotment::defaults.session_cap_tokens == 10'000);
   CHECK(felix::normal_allotment::defaults.min_stage_tokens == 150);
-  CHECK(felix::budget_options{}.session_cap_tokens == 10'000);
-  CHECK(felix::budget_options{}.min_stage_tokens == 1);
+  CHECK(felix::budget_options{}.session_cap_tokens == felix::budget_options::by_policy);
+  CHECK(felix::budget_options{}.min_stage_tokens == felix::budget_options::by_policy);
 }

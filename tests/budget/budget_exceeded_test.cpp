@@ -30,3 +30,17 @@ TEST_CASE("budget_exceeded: says who, how much, where and what to do, and carrie
   CHECK(money.asked() == 7);
   CHECK(money.left() == 5);
 }
+
+TEST_CASE("budget_exceeded: an allotment that is used up, and a wait that cannot succeed, say so",
+          "[budget][budget_exceeded]") {
+  const auto used_up = felix::budget_exceeded::of_allotment("research_001", 20, 5, 400);
+  CHECK(
+      std::string{used_up.what()} ==
+      "budget: research_001 asked for 20 answer tokens, 5 of 400 are left of its allotment; ask another agent, or give "
+      "its role a larger one");
+  const auto never = felix::budget_exceeded::for_ever(used_up);
+  CHECK(std::string{never.what()} ==
+        std::string{used_up.what()} + " (waiting cannot help: all that is reserved would not be enough)");
+  CHECK(never.asked() == 20);
+  CHECK(never.left() == 5);
+}

@@ -26,6 +26,11 @@ struct flat_allotment {
 struct halving_taper {
   constexpr double operator()(int stage) const noexcept { return 1.0 / (1 << (stage - 1)); }
 };
+// A policy with a default of its own for one of the two.
+struct own_allotment {
+  static constexpr felix::budget_options defaults{.session_cap_tokens = 700};
+  constexpr felix::allotment operator()(const felix::role_id&) const noexcept { return {50, 10}; }
+};
 using pocket_budget = felix::token_budget<flat_allotment, halving_taper, felix::hard_cap>;
 
 // Policies with values of their own.
@@ -223,11 +228,25 @@ TEST_CASE("token_budget: a refused stage is told what it could have had", "[budg
   };
   felix::strict_budget budget;
   CHECK(used_in_full(budget, "research_001", "research").back() == 0);
-  CHECK(refusal(budget, {.agent = "research_001", .role = "research", .stage = 4}) ==
-        "budget: research_001 asked for 20 tokens, 0 of 400 are left; ask for less, use a smaller team, or raise "
-        "session_cap_tokens");
+  CHECK(
+      refusal(budget, {.agent = "research_001", .role = "research", .stage = 4}) ==
+      "budget: research_001 asked for 20 answer tokens, 0 of the 400 of its allotment are left; ask another agent, or "
+      "give its role a larger one");
   pocket_budget pocket{{.session_cap_tokens = 1'500, .min_stage_tokens = 25}};
   CHECK(refusal(pocket, {.agent = "a", .role = "r", .stage = 3}) ==
-        "budget: a asked for 25 tokens, 18 of 300 are left; ask for less, use a smaller team, or raise "
-        "session_cap_tokens");
+        "budget: a asked for 25 answer tokens, 18 of the 300 of its allotment are left; ask another agent, or give its "
+        "role a larger one");
+}
+
+TEST_CASE("token_budget: an option changes what it names, and nothing else", "[budget][token_budget]") {
+  const auto of = [](const felix::ledger& budget) {
+    return std::make_pair(budget.options().session_cap_tokens, budget.options().min_stage_tokens);
+  };
+  CHECK(of(felix::strict_budget{}) == std::make_pair(token_count{2'000}, token_count{20}));
+  CHECK(of(felix::strict_budget{{.session_cap_tokens = 900}}) == std::make_pair(token_count{900}, token_count{20}));
+  CHECK(of(felix::strict_budget{{.min_stage_tokens = 5}}) == std::make_pair(token_count{2'000}, token_count{5}));
+  CHECK(of(felix::normal_budget{{.session_cap_tokens = 900}}) == std::make_pair(token_count{900}, token_count{150}));
+  using own_budget = felix::token_budget<own_allotment, felix::no_taper, felix::hard_cap>;
+  CHECK(of(own_budget{}) == std::make_pair(token_count{700}, token_count{1}));
+  CHECK(of(own_budget{{.min_stage_tokens = 2}}) == std::make_pair(token_count{700}, token_count{2}));
 }

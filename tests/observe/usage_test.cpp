@@ -63,3 +63,33 @@ TEST_CASE("usage: a session's result is one line", "[observe][usage]") {
   CHECK(fmt::format("{}", result) ==
         "complete: 12 requests (1 failed, 2 stages dropped), 3456 tokens, 12.3 s, of which the team 10.0 s");
 }
+
+TEST_CASE("usage: requests in nobody's name have no allotment, and are shown beside what they were granted",
+          "[observe][usage]") {
+  felix::strict_budget budget;
+  auto slice = budget.reserve({.prompt_tokens_at_most = 100, .answer_tokens = 60});
+  slice.settle({.prompt_tokens = 80, .completion_tokens = 20, .total_tokens = 100});
+  CHECK(budget.agent_status("").base_tokens == 0);
+  CHECK(budget.agent_status("").left() == 40);
+  CHECK(fmt::format("{}", budget.system_status()) ==
+        "100 of 2000 tokens used, 0 reserved, 1900 left"
+        "\n  -             100 tokens in  1 requests, answers    20 of    60 granted");
+}
+
+TEST_CASE("usage: an agent's share, a scope and an amount of money are a line each", "[observe][usage]") {
+  felix::budget_scope company{"company", {.tokens = 5'000, .nano_cost = felix::money{"0.25"}.nano_units()}};
+  auto held = company.reserve({.tokens = 100, .nano_cost = felix::money{"0.05"}.nano_units()});
+  CHECK(fmt::format("{}", company.status()) ==
+        "company: 0 of 5000 tokens used, 100 reserved, 4900 left; 0 of 0.25 in money, 0.05 reserved, 0.2 left");
+  held.release();
+  felix::budget_scope team{company, "team", 500};
+  CHECK(fmt::format("{}", team.status()) == "team: 0 of 500 tokens used, 0 reserved, 500 left");
+  CHECK(fmt::format("{}", felix::money{"1.5"}) == "1.5");
+
+  felix::strict_budget budget;
+  auto slice = budget.reserve({.agent = "research_001", .role = "research", .prompt_tokens_at_most = 100});
+  slice.settle({.prompt_tokens = 130, .completion_tokens = 160, .total_tokens = 290});
+  CHECK(fmt::format("{}", budget.agent_status("research_001")) ==
+        "160 of 400 answer tokens used, 0 reserved; 290 tokens in 1 requests; 1 were charged more than was reserved "
+        "(answers 10, prompts 30)");
+}

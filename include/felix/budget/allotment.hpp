@@ -6,6 +6,7 @@
 #include <felix/usage.hpp>
 
 #include <concepts>
+#include <limits>
 
 namespace felix::inline v1 {
 
@@ -19,9 +20,12 @@ struct allotment {
 
 /// Limits of a session that a budget starts with.
 struct budget_options {
-  token_count session_cap_tokens = 10'000;  ///< prompts and answers of all requests, as the server counts them
-  token_count min_stage_tokens = 1;         ///< a stage that would get fewer answer tokens is not called
-  budget_scope* within = nullptr;           ///< what is reserved counts there too; null: in the session alone
+  /// What the allotment's `defaults` say; without any, a cap of 10,000 and a minimum of 1.
+  static constexpr token_count by_policy = std::numeric_limits<token_count>::min();
+
+  token_count session_cap_tokens = by_policy;  ///< prompts and answers of all requests, as the server counts them
+  token_count min_stage_tokens = by_policy;    ///< a stage that would get fewer answer tokens is not called
+  budget_scope* within = nullptr;              ///< what is reserved counts there too; null: in the session alone
 };
 
 /// What a role gets. Pure and noexcept, because the ledger asks in the middle of a reservation. A policy may carry

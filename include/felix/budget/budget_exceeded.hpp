@@ -18,6 +18,18 @@ class budget_exceeded : public error {
       : budget_exceeded{text(who, asked, "tokens", left, cap, "") +
                             "; ask for less, use a smaller team, or raise session_cap_tokens",
                         asked, left} {}
+  /// It was the agent's own allotment, of answer tokens.
+  static budget_exceeded of_allotment(std::string_view who, token_count asked, token_count left, token_count base) {
+    return {"budget: " + std::string{who.empty() ? "a request" : who} + " asked for " + std::to_string(asked) +
+                " answer tokens, " + std::to_string(left) + " of the " + std::to_string(base) +
+                " of its allotment are left; ask another agent, or give its role a larger one",
+            asked, left};
+  }
+  /// The same refusal of one who would have waited.
+  static budget_exceeded for_ever(const budget_exceeded& now) {
+    return {std::string{now.what()} + " (waiting cannot help: all that is reserved would not be enough)", now.asked_,
+            now.left_};
+  }
   /// It was a scope around the session that had no room.
   static budget_exceeded in_scope(std::string_view scope, std::string_view who, token_count asked, token_count left,
                                   token_count cap) {

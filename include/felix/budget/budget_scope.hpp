@@ -221,7 +221,7 @@ class budget_scope::waiter final : public waiting_line::wait {
     if (pass != 0) {
       // First: who leaves the line keeps nothing from those behind him.
       if (const refusal never = scope_.hopeless(asked_); never.by != nullptr)
-        throw scope_.exceeded(never, scope_.name(), asked_);
+        throw budget_exceeded::for_ever(scope_.exceeded(never, scope_.name(), asked_));
       if (scope_.is_closed_in(pass)) return false;
     }
     detail::sum_request tokens{.fixed = asked_.tokens};

@@ -20,7 +20,7 @@ namespace detail {
 
 /// What an agent, a role, or the n-th stage of all agents has used.
 struct budget_share {
-  token_count base_tokens = 0;      ///< answer tokens allotted in all (an agent's; a role's: of its agents; else 0)
+  token_count base_tokens = 0;      ///< answer tokens allotted in all: an agent's, a role's of its agents; else 0
   token_count answer_tokens = 0;    ///< of these, settled
   token_count settled = 0;          ///< prompts and answers
   token_count reserved = 0;         ///< by requests in flight

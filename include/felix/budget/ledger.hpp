@@ -128,6 +128,7 @@ class ledger {
   struct refusal {
     token_count asked = 0, left = 0, of = 0;
     budget_scope::refusal scope = {};
+    bool of_allotment = false;
   };
 
   /// What the policies give to a stage of an agent: at most `stage`, and not more than is left of `base`.
@@ -142,6 +143,10 @@ class ledger {
             .held = agent != nullptr ? agent->answers.held() : 0};
   }
 
+  /// Requests in nobody's name share none.
+  [[nodiscard]] token_count allotted_to(const detail::account& agent) const noexcept {
+    return agent.id().empty() ? 0 : allotment_of(agent.role()).base_tokens;
+  }
   [[nodiscard]] static token_count prompt_bound(const reservation_request& request) noexcept {
     return detail::bounded(request.prompt_tokens_at_most);
   }
@@ -306,7 +311,8 @@ inline std::optional<ledger::open_request> ledger::open(const reservation_reques
   if (wanted <= 0) {
     if (pass != 0) agent.closed_in = pass;
     if (!by_policy) of = answer_limit(&agent, request.role, request.stage);
-    if (why != nullptr) *why = {by_policy ? options_.min_stage_tokens : request.answer_tokens, of.left(), of.base, {}};
+    if (why != nullptr)
+      *why = {by_policy ? options_.min_stage_tokens : request.answer_tokens, of.left(), of.base, {}, by_policy};
     tally.unclaim();
     return std::nullopt;
   }
@@ -320,7 +326,8 @@ inline std::optional<ledger::open_request> ledger::open(const reservation_reques
   const token_count answer = sums_.take(asked, from != nullptr ? &from->held_ : nullptr, pass, refused_by);
   agent.answers.let_go(wanted - answer);
   if (answer == 0) {
-    if (why != nullptr) *why = {sums_.kept(asked.prompt) + wanted, left(), options_.session_cap_tokens, refused_by};
+    if (why != nullptr)
+      *why = {sums_.kept(asked.prompt) + wanted, left(), options_.session_cap_tokens, refused_by, false};
     tally.unclaim();
     if (pass == 0) line_.changed();
     return std::nullopt;
@@ -369,20 +376,22 @@ inline ledger::waiter ledger::reserve(when_free<reservation_request> asked) noex
 inline budget_exceeded ledger::exceeded(const refusal& why, const reservation_request& request) const {
   if (why.scope.by != nullptr)
     return options_.within->exceeded(why.scope, request.agent.name(), {why.asked, cost_of(request)});
+  if (why.of_allotment) return budget_exceeded::of_allotment(request.agent.name(), why.asked, why.left, why.of);
   return {request.agent.name(), why.asked, why.left, why.of};
 }
 
 inline void ledger::throw_if_hopeless(const reservation_request& request, std::uint64_t pass) {
+  const auto for_ever = [&](const refusal& why) { return budget_exceeded::for_ever(exceeded(why, request)); };
   const detail::account* const agent = accounts_.find(request.agent);
   const limit of = answer_limit(agent, request.role, request.stage);
   const token_count least_stage = options_.min_stage_tokens;
   token_count wanted = request.answer_tokens;
   if (wanted == 0) {
     if (std::min(of.stage, of.base - (agent != nullptr ? agent->answered() : 0)) < least_stage)
-      throw exceeded({least_stage, of.left(), of.base, {}}, request);
+      throw for_ever({least_stage, of.left(), of.base, {}, true});
     wanted = std::max(least_stage, of.left());
   }
-  if (wanted < 0) throw exceeded({wanted, of.left(), of.base, {}}, request);
+  if (wanted < 0) throw for_ever({wanted, of.left(), of.base, {}, true});
   wanted = detail::bounded(wanted);
   if (settled_in_ != pass) {
     settled_then_ = settled();
@@ -391,17 +400,17 @@ inline void ledger::throw_if_hopeless(const reservation_request& request, std::u
   const token_count prompt = sums_.kept(prompt_of(request));
   const token_count least = prompt + (request.size == reservation_size::whole ? wanted : std::min(least_stage, wanted));
   if (!sums_.can_ever_hold(least, settled_then_))
-    throw exceeded({prompt + wanted, left(), options_.session_cap_tokens, {}}, request);
+    throw for_ever({prompt + wanted, left(), options_.session_cap_tokens, {}, false});
   if (options_.within == nullptr) return;
   const auto never = options_.within->hopeless({least, cost_of(request)});
-  if (never.by != nullptr) throw exceeded({prompt + wanted, 0, 0, never}, request);
+  if (never.by != nullptr) throw for_ever({prompt + wanted, 0, 0, never, false});
 }
 
 inline budget_status ledger::system_status() const {
   budget_status status{.cap = options_.session_cap_tokens};
   accounts_.for_each([&](const detail::account& agent) {
     bool seen = false;
-    budget_share sum{.base_tokens = allotment_of(agent.role()).base_tokens};
+    budget_share sum{.base_tokens = allotted_to(agent)};
     agent.for_each_tally([&](const detail::tally& each) {
       if (!each.seen()) return;
       seen = true;
@@ -429,7 +438,7 @@ inline budget_share ledger::agent_status(const agent_id& agent) const {
     seen = seen || each.seen();
     sum += each.share();
   });
-  if (seen) sum.base_tokens = allotment_of(found->role()).base_tokens;
+  if (seen) sum.base_tokens = allotted_to(*found);
   return sum;
 }
 
@@ -439,7 +448,7 @@ inline ledger::set_aside ledger::keep_aside(token_count planned, token_count wor
   if (sums_.left() < 0 || !sums_.grow(wanted, refused_by)) {
     const token_count asked = is_hard() ? std::max(wanted.planned, wanted.worst) : wanted.planned;
     line_.changed();
-    throw exceeded({asked, left(), options_.session_cap_tokens, refused_by}, {.agent = "the final text"});
+    throw exceeded({asked, left(), options_.session_cap_tokens, refused_by, false}, {.agent = "the final text"});
   }
   set_aside kept{*this};
   kept.held_ = wanted;

@@ -36,22 +36,24 @@ concept enforcement_policy = requires {
 template <allotment_policy Allotment, taper_policy Taper, enforcement_policy Enforcement>
 class token_budget final : public ledger {
  public:
-  token_budget() : token_budget{default_options()} {}
-  /// Throws error (invalid_option) for a cap or a minimum below 1.
-  explicit token_budget(budget_options options, Allotment allotments = {}, Taper taper = {})
-      : ledger{options, Enforcement::keeps_worst_case ? worst_case_sum::kept : worst_case_sum::not_kept},
+  /// Options that are not set are what the policies say. Throws error (invalid_option) for a cap or a minimum below 1.
+  explicit token_budget(budget_options options = {}, Allotment allotments = {}, Taper taper = {})
+      : ledger{with_defaults(options), Enforcement::keeps_worst_case ? worst_case_sum::kept : worst_case_sum::not_kept},
         allotments_{std::move(allotments)},
         taper_{std::move(taper)} {}
 
   [[nodiscard]] allotment allotment_of(const role_id& role) const noexcept override { return allotments_(role); }
 
  private:
-  static constexpr budget_options default_options() noexcept {
-    if constexpr (requires { Allotment::defaults; }) {
-      return Allotment::defaults;
-    } else {
-      return {};
-    }
+  static constexpr budget_options with_defaults(budget_options options) noexcept {
+    const auto fill_in = [&options](const budget_options& from) {
+      constexpr token_count unset = budget_options::by_policy;
+      if (options.session_cap_tokens == unset) options.session_cap_tokens = from.session_cap_tokens;
+      if (options.min_stage_tokens == unset) options.min_stage_tokens = from.min_stage_tokens;
+    };
+    if constexpr (requires { Allotment::defaults; }) fill_in(Allotment::defaults);
+    fill_in({.session_cap_tokens = 10'000, .min_stage_tokens = 1});
+    return options;
   }
   [[nodiscard]] double taper_at(int stage) const noexcept override { return taper_(stage); }
 

@@ -3,11 +3,14 @@
 #pragma once
 
 #include <felix/agent/session_result.hpp>
+#include <felix/budget/budget_scope.hpp>
 #include <felix/budget/ledger.hpp>
+#include <felix/budget/money.hpp>
 
 #include <fmt/format.h>
 
 #include <chrono>
+#include <cstdint>
 #include <string>
 
 /// `fmt::print("{}\n", budget.system_status())`: the session, then a line a role.
@@ -24,9 +27,54 @@ struct fmt::formatter<felix::budget_status> {
       out = fmt::format_to(out, "; the server charged {} more than was reserved (answers {}, prompts {})",
                            status.answer_overrun + status.prompt_overrun, status.answer_overrun, status.prompt_overrun);
     for (const auto& [name, role] : status.roles)
-      out = fmt::format_to(out, "\n  {:<10} {:>6} tokens in {:>2} requests, answers {:>5} of {:>5} allotted",
-                           name.name(), role.settled, role.stages, role.answer_tokens, role.base_tokens);
+      out = fmt::format_to(out, "\n  {:<10} {:>6} tokens in {:>2} requests, answers {:>5} of {:>5} {}",
+                           name.empty() ? "-" : name.name(), role.settled, role.stages, role.answer_tokens,
+                           role.allotted(), role.base_tokens > 0 ? "allotted" : "granted");
     return out;
+  }
+};
+
+/// `fmt::print("{}\n", budget.agent_status(id))`: one line.
+template <>
+struct fmt::formatter<felix::budget_share> {
+  constexpr auto parse(fmt::format_parse_context& context) { return context.begin(); }
+
+  template <class Context>
+  auto format(const felix::budget_share& share, Context& context) const {
+    auto out = fmt::format_to(context.out(), "{} of {} answer tokens used, {} reserved; {} tokens in {} requests",
+                              share.used(), share.allotted(), share.answer_reserved, share.settled, share.stages);
+    if (share.overruns > 0)
+      out = fmt::format_to(out, "; {} were charged more than was reserved (answers {}, prompts {})", share.overruns,
+                           share.answer_overrun, share.prompt_overrun);
+    return out;
+  }
+};
+
+/// `fmt::print("{}\n", company.status())`: one line, money in its currency.
+template <>
+struct fmt::formatter<felix::scope_status> {
+  constexpr auto parse(fmt::format_parse_context& context) { return context.begin(); }
+
+  template <class Context>
+  auto format(const felix::scope_status& scope, Context& context) const {
+    auto out = fmt::format_to(context.out(), "{}: {} of {} tokens used, {} reserved, {} left", scope.name,
+                              scope.tokens.settled, scope.tokens.cap, scope.tokens.reserved, scope.tokens.left());
+    const auto money = [](std::int64_t nano_units) { return felix::money::of_nano_units(nano_units).text(); };
+    if (const auto& cost = scope.nano_cost)
+      out = fmt::format_to(out, "; {} of {} in money, {} reserved, {} left", money(cost->settled), money(cost->cap),
+                           money(cost->reserved), money(cost->left()));
+    return out;
+  }
+};
+
+/// `fmt::print("{}\n", price.cost(usage))`: `0.0023`, in its currency.
+template <>
+struct fmt::formatter<felix::money> {
+  constexpr auto parse(fmt::format_parse_context& context) { return context.begin(); }
+
+  template <class Context>
+  auto format(const felix::money& amount, Context& context) const {
+    return fmt::format_to(context.out(), "{}", amount.text());
   }
 };
 
