@@ -36,8 +36,8 @@ TEST_CASE("budget_exceeded: an allotment that is used up, and a wait that cannot
   const auto used_up = felix::budget_exceeded::of_allotment("research_001", 20, 5, 400);
   CHECK(
       std::string{used_up.what()} ==
-      "budget: research_001 asked for 20 answer tokens, 5 of 400 are left of its allotment; ask another agent, or give "
-      "its role a larger one");
+      "budget: research_001 asked for 20 answer tokens, 5 of the 400 of its allotment are left; ask another agent, or "
+      "give its role a larger one");
   const auto never = felix::budget_exceeded::for_ever(used_up);
   CHECK(std::string{never.what()} ==
         std::string{used_up.what()} + " (waiting cannot help: all that is reserved would not be enough)");
