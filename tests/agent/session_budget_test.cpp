@@ -368,6 +368,21 @@ TEST_CASE("session: with a price it counts in money too, where a scope or a limi
   CHECK(short_run.requests < result.requests + 20);
 }
 
+TEST_CASE("session: the money of the final text is set aside, as its tokens are", "[agent][session]") {
+  const auto cents = GENERATE(0.12, 0.15, 0.2, 0.25, 0.3, 0.4, 0.6);
+  CAPTURE(cents);
+  const felix::model_price price{.prompt = "1", .answer = "4"};
+  felix::simulated_loop loop;
+  simulated_server server{loop, {}};
+  felix::budget_scope wallet{"wallet", {.tokens = 1'000'000, .nano_cost = static_cast<std::int64_t>(cents * 1e7)}};
+  felix::normal_budget budget{{.min_stage_tokens = 50, .within = &wallet}};
+  felix::session session{server, felix::teams::medium(), budget, {.seed = 3, .price = price}};
+  const auto result = loop.run(session.run("Write about tea"));
+  CHECK(result.complete);
+  CHECK(wallet.status().nano_cost->settled <= wallet.status().nano_cost->cap);
+  CHECK(wallet.status().nano_cost->reserved == 0);
+}
+
 TEST_CASE("session: what was lost is paid and sent once more, where a retry would do that", "[agent][session]") {
   const bool retries = GENERATE(true, false);
   const int times = GENERATE(1, 3);

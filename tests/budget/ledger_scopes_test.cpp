@@ -173,6 +173,55 @@ TEST_CASE("set_aside: is held in the scopes around it, too", "[budget][ledger][s
   CHECK(budget.system_status().reserved == 0);
 }
 
+TEST_CASE("set_aside: keeps money, too, which changes hands with the request", "[budget][ledger][scopes]") {
+  budget_scope company{"company", {.tokens = 5'000, .nano_cost = 1'000}};
+  hard_budget budget{{.session_cap_tokens = 1'000, .within = &company}};
+  const auto reserved = [&] { return company.status().nano_cost->reserved; };
+  const auto costs = [&](std::int64_t nano_cost) {
+    auto request = of("a", 100, 50);
+    request.nano_cost_at_most = nano_cost;
+    return request;
+  };
+  auto kept = budget.keep_aside(300, 300, 600);
+  CHECK(reserved() == 600);
+  CHECK_FALSE(budget.try_reserve(costs(401)));  // nobody else gets it
+  CHECK(reserved() == 600);
+  auto beside = budget.reserve(costs(400));
+  {
+    auto text = budget.try_reserve(costs(250), kept);
+    REQUIRE(text);
+    CHECK(reserved() == 1'000);  // 350 are still aside
+    text->settle({.prompt_tokens = 100, .completion_tokens = 20, .total_tokens = 120}, 200);
+    CHECK(reserved() == 750);
+    CHECK(company.status().nano_cost->settled == 200);
+  }
+  CHECK_FALSE(kept.resize(150, 150, 401));  // 50 came back
+  CHECK(reserved() == 750);
+  CHECK(kept.resize(150, 150, 400));
+  CHECK(reserved() == 800);
+  CHECK_FALSE(budget.try_reserve(costs(401), kept));
+  CHECK(reserved() == 800);
+  auto all = budget.try_reserve(costs(400), kept);
+  REQUIRE(all);
+  CHECK(reserved() == 800);
+  all->release();
+  CHECK(reserved() == 400);
+  kept.release();
+  beside.release();
+  CHECK(reserved() == 0);
+  try {
+    auto more = budget.keep_aside(100, 100, 801);
+    FAIL("kept " << more.tokens());
+  } catch (const felix::budget_exceeded& refused) {
+    CHECK(
+        std::string{refused.what()} ==
+        "budget: the final text asked for 801 nano-units of money, 800 of 1000 are left in \"company\"; ask for less, "
+        "or raise the scope's cap");
+  }
+  CHECK(reserved() == 0);
+  CHECK(company.status().tokens.reserved == 0);
+}
+
 TEST_CASE("set_aside: what an overrun has eaten of it is let go in the scopes, too", "[budget][ledger][scopes]") {
   budget_scope company{"company", 5'000};
   hard_budget budget{{.session_cap_tokens = 1'000, .within = &company}};

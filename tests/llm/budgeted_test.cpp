@@ -2,6 +2,7 @@
 #include <felix/llm/budgeted.hpp>
 
 #include <felix/async/as_result.hpp>
+#include <felix/async/nursery.hpp>
 #include <felix/async/simulated_loop.hpp>
 #include <felix/async/sleep.hpp>
 #include <felix/async/timeout.hpp>
@@ -89,6 +90,17 @@ felix::task<felix::token_count> leave(felix::streaming_model auto& llm, chat_req
   for (int i = 0; i < deltas; ++i) static_cast<void>(co_await stream.next());
   co_return llm.budget().system_status().reserved;
 }
+
+/// Trusts its bound, or not.
+struct wary_estimator {
+  bool* alone;
+  felix::token_count planned(const felix::prompt_size& size) const noexcept { return size.bytes / 2; }
+  felix::token_count at_most(const felix::prompt_size& size) const noexcept { return size.text_bound; }
+  void learn(const felix::prompt_size&, felix::token_count) const noexcept {}
+  felix::estimate_confidence confidence(const felix::prompt_size&) const noexcept { return {}; }
+  bool one_at_a_time() const noexcept { return *alone; }
+  std::int64_t answers_seen() const noexcept { return 1; }
+};
 
 /// Whatever becomes of it.
 felix::task<void> ask(felix::model auto& llm, chat_request request, std::chrono::nanoseconds patience) {
@@ -493,4 +505,63 @@ TEST_CASE("budgeted: the server's count never exceeds a hard cap, by seed", "[ll
     CHECK(status.reserved == 0);
     CHECK(server.in_flight() == 0);
   }
+}
+
+TEST_CASE("budgeted: where a server counts more than its bound, one request is sent at a time", "[llm][budgeted]") {
+  bool alone = GENERATE(true, false);
+  CAPTURE(alone);
+  felix::simulated_loop loop;
+  simulated_server server{loop, {}};
+  felix::normal_budget budget;
+  auto llm = model_ref{server} | charge{budget, {.estimator = wary_estimator{&alone}}};
+  const chat_request question = chat_request{}.user("Why?").max_tokens(50);
+  int most = 0;
+  loop.run([&]() -> felix::task<void> {
+    co_await felix::with_nursery([&](felix::nursery& running) -> felix::task<void> {
+      for (int i = 0; i < 4; ++i) running.spawn(ask(llm, question, 1h));
+      for (int i = 0; i < 400; ++i) {
+        most = std::max(most, server.in_flight());
+        co_await felix::sleep_for(10ms);
+      }
+    });
+  }());
+  CHECK(most == (alone ? 1 : 4));
+  CHECK(server.answered() == 4);
+  CHECK(budget.system_status().reserved == 0);
+}
+
+TEST_CASE("budgeted: who waits for his turn can leave, and whoever ends lets the most urgent go on",
+          "[llm][budgeted]") {
+  bool alone = true;
+  felix::simulated_loop loop;
+  simulated_server server{loop, {}};
+  felix::normal_budget budget;
+  auto llm = model_ref{server} | charge{budget, {.estimator = wary_estimator{&alone}}};
+  std::string order;
+  const auto asks = [&](char name, felix::request_priority priority,
+                        std::chrono::nanoseconds patience) -> felix::task<void> {
+    auto request = chat_request{}.user("Why?").max_tokens(50).priority(priority);
+    const auto answer = co_await felix::as_result(felix::timeout(patience, llm.complete(std::move(request))));
+    order += answer ? name : '-';
+  };
+  loop.run([&]() -> felix::task<void> {
+    co_await felix::with_nursery([&](felix::nursery& running) -> felix::task<void> {
+      running.spawn(asks('a', felix::request_priority::normal, 1h));
+      running.spawn(asks('b', felix::request_priority::low, 1h));
+      running.spawn(asks('c', felix::request_priority::normal, 50ms));  // gives up
+      running.spawn(asks('d', felix::request_priority::urgent, 1h));
+      co_return;
+    });
+  }());
+  CHECK(order == "-adb");
+  CHECK(server.requests() == 3);
+  // A stream that is left, and a request that is stopped, let others go on too.
+  CHECK(loop.run(leave(llm, chat_request{}.user("Why?").max_tokens(50), 2)) > 0);
+  loop.run(ask(llm, chat_request{}.user("Why?").max_tokens(50), 10ms));
+  loop.run(asks('e', felix::request_priority::normal, 1h));
+  CHECK(order == "-adbe");
+  // And so does one that the budget refuses.
+  CHECK_THROWS_AS(loop.run(llm.complete(chat_request{}.user("Why?").max_tokens(50'000))), felix::budget_exceeded);
+  loop.run(asks('f', felix::request_priority::normal, 1h));
+  CHECK(order == "-adbef");
 }

@@ -144,8 +144,9 @@ class budget_scope {
     budget_scope* by = nullptr;  // null: nobody
     bool of_money = false;
   };
-  /// Holds it in this scope and in all around it, or in none. `asked.wanted` becomes what is granted.
-  inline refusal hold(detail::sum_request& asked, std::int64_t nano_cost) noexcept;
+  /// Holds it in this scope and in all around it, or in none. `asked.wanted` becomes what is granted. Of the money so
+  /// much is held already.
+  inline refusal hold(detail::sum_request& asked, std::int64_t nano_cost, std::int64_t covered_cost = 0) noexcept;
   /// Gives back what hold() has taken, in this scope and in those around it up to `end`, which keeps it.
   inline void let_go(token_count tokens, std::int64_t nano_cost, const budget_scope* end = nullptr) noexcept;
   inline void settle(const budget_amount& reserved, const budget_amount& used) noexcept;
@@ -239,20 +240,22 @@ class budget_scope::waiter final : public waiting_line::wait {
   std::optional<reservation> got_;
 };
 
-inline budget_scope::refusal budget_scope::hold(detail::sum_request& asked, std::int64_t nano_cost) noexcept {
+inline budget_scope::refusal budget_scope::hold(detail::sum_request& asked, std::int64_t nano_cost,
+                                                std::int64_t covered_cost) noexcept {
+  const std::int64_t missing_cost = std::max<std::int64_t>(0, nano_cost - covered_cost);
   for (budget_scope* each = this; each != nullptr; each = each->within_) {
     const auto missing = [&] { return std::max<token_count>(0, asked.fixed + asked.wanted - asked.covered); };
     const token_count before = missing();
     const detail::sum_grant granted = each->tokens_.take(asked);
     if (!granted) {
-      let_go(before, nano_cost, each);
+      let_go(before, missing_cost, each);
       return {each, false};
     }
     asked.wanted = granted.granted;
     if (const token_count less = before - missing(); less > 0) let_go(less, 0, each);
-    if (each->cost_ && !each->cost_->hold(nano_cost)) {
+    if (each->cost_ && !each->cost_->hold(nano_cost, covered_cost)) {
       each->tokens_.let_go(missing());
-      let_go(missing(), nano_cost, each);
+      let_go(missing(), missing_cost, each);
       return {each, true};
     }
   }

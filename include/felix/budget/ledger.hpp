@@ -76,8 +76,9 @@ class ledger {
   [[nodiscard("nothing is reserved until it is awaited")]] inline waiter reserve(
       when_free<reservation_request> asked) noexcept;
 
-  /// Keeps tokens for later: nobody else is granted them. Throws budget_exceeded when they are not there.
-  [[nodiscard]] inline set_aside keep_aside(token_count planned, token_count worst_case);
+  /// Keeps tokens for later, and in scopes with a cap in money what they cost: nobody else is granted them. Throws
+  /// budget_exceeded when they are not there.
+  [[nodiscard]] inline set_aside keep_aside(token_count planned, token_count worst_case, std::int64_t nano_cost = 0);
 
   /// The answer tokens that a stage would get by the policies: the role's stage maximum, tapered and truncated, and
   /// never more than the agent has left. 0: it may not be called.
@@ -254,7 +255,7 @@ class [[nodiscard("what was set aside is given back at once")]] ledger::set_asid
   ~set_aside() { release(); }
 
   /// Changes how much is kept. False, and nothing changes: more was asked than is left.
-  [[nodiscard]] inline bool resize(token_count planned, token_count worst_case);
+  [[nodiscard]] inline bool resize(token_count planned, token_count worst_case, std::int64_t nano_cost = 0);
   /// What it takes of the sum that the cap is kept for: the worst case of a hard budget, else the planned one.
   [[nodiscard]] token_count tokens() const noexcept { return ledger_ != nullptr ? ledger_->sums_.kept(held_) : 0; }
   inline void release() noexcept;
@@ -442,28 +443,33 @@ inline budget_share ledger::agent_status(const agent_id& agent) const {
   return sum;
 }
 
-inline ledger::set_aside ledger::keep_aside(token_count planned, token_count worst_case) {
-  const detail::session_tokens wanted{detail::bounded(planned), detail::bounded(worst_case)};
+inline ledger::set_aside ledger::keep_aside(token_count planned, token_count worst_case, std::int64_t nano_cost) {
+  const detail::session_tokens wanted{detail::bounded(planned), detail::bounded(worst_case),
+                                      detail::bounded(nano_cost)};
   budget_scope::refusal refused_by;
   if (sums_.left() < 0 || !sums_.grow(wanted, refused_by)) {
     const token_count asked = is_hard() ? std::max(wanted.planned, wanted.worst) : wanted.planned;
     line_.changed();
-    throw exceeded({asked, left(), options_.session_cap_tokens, refused_by, false}, {.agent = "the final text"});
+    throw exceeded({asked, left(), options_.session_cap_tokens, refused_by, false},
+                   {.agent = "the final text", .nano_cost_at_most = wanted.nano_cost});
   }
   set_aside kept{*this};
   kept.held_ = wanted;
   return kept;
 }
 
-inline bool ledger::set_aside::resize(token_count planned, token_count worst_case) {
+inline bool ledger::set_aside::resize(token_count planned, token_count worst_case, std::int64_t nano_cost) {
   assert(ledger_ != nullptr && "felix::set_aside: resized after it was released or moved from");
-  const detail::session_tokens wanted{detail::bounded(planned), detail::bounded(worst_case)};
-  const auto above = [](token_count a, token_count b) { return std::max<token_count>(0, a - b); };
+  const detail::session_tokens wanted{detail::bounded(planned), detail::bounded(worst_case),
+                                      detail::bounded(nano_cost)};
+  const auto above = [](const detail::session_tokens& a, const detail::session_tokens& b) {
+    const auto more = [](std::int64_t x, std::int64_t y) { return std::max<std::int64_t>(0, x - y); };
+    return detail::session_tokens{more(a.planned, b.planned), more(a.worst, b.worst), more(a.nano_cost, b.nano_cost)};
+  };
   budget_scope::refusal refused_by;
-  const bool fits =
-      ledger_->sums_.grow({above(wanted.planned, held_.planned), above(wanted.worst, held_.worst)}, refused_by);
+  const bool fits = ledger_->sums_.grow(above(wanted, held_), refused_by);
   if (fits) {
-    ledger_->sums_.shrink({above(held_.planned, wanted.planned), above(held_.worst, wanted.worst)});
+    ledger_->sums_.shrink(above(held_, wanted));
     held_ = wanted;
   }
   ledger_->line_.changed();

@@ -4,6 +4,7 @@
 
 #include <felix/async/async_generator.hpp>
 #include <felix/async/task.hpp>
+#include <felix/async/waiting_line.hpp>
 #include <felix/budget/any_estimator.hpp>
 #include <felix/budget/ledger.hpp>
 #include <felix/budget/price.hpp>
@@ -17,10 +18,12 @@
 #include <felix/llm/detail/answer_meter.hpp>
 #include <felix/llm/model.hpp>
 #include <felix/llm/prompt_size_of.hpp>
+#include <felix/priority.hpp>
 #include <felix/usage.hpp>
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -71,7 +74,9 @@ class charge {
 /// sent: what was asked for, or without it what the role gets in a stage, as far as the budget has it. Where `Inner`
 /// streams, an answer that gets longer than that is cut (finish_reason::length), whatever the server makes of max_tokens.
 /// What is not used goes back; what was lost on the way may have been spent, and is charged; before a retry sends such
-/// a request once more it is paid once more, or not sent. Of several answers (`n`) each may be asked for by itself, so that
+/// a request once more it is paid once more, or not sent. Where the server has counted a prompt above its bound, one
+/// request is sent at a time, until the estimator trusts its bound again: the others wait, whatever `waits` says, so do not ask in the middle of a
+/// stream then. Of several answers (`n`) each may be asked for by itself, so that
 /// the prompt is paid as often.
 /// Threads:  as `Inner`.
 /// Stop:     closes the request; what came is charged, and what the server may have made meanwhile.
@@ -121,6 +126,24 @@ class budgeted {
     std::mutex mutex;  // guards what follows
     any_estimator estimator;
     int stages = 0;
+    int in_flight = 0;
+    waiting_line turns;  // of those who wait for one in flight to end
+  };
+
+  /// A place among those in flight.
+  class turn final : public waiting_line::wait {
+   public:
+    turn(shared& of, request_priority priority) noexcept : wait{of.turns, priority}, shared_{of} {}
+    void await_resume() { finish("waiting for a request to a server that counts more than its bound"); }
+
+   private:
+    bool attempt(std::uint64_t) override {
+      std::scoped_lock lock{shared_.mutex};
+      if (shared_.in_flight > 0 && shared_.estimator.one_at_a_time()) return false;
+      ++shared_.in_flight;
+      return true;
+    }
+    shared& shared_;
   };
 
   /// One request, from its reservation until it is charged.
@@ -167,7 +190,15 @@ class budgeted {
     /// Left in the middle: what came is charged; where nothing came, all of it may have been spent.
     ~payment() {
       if (reservation_ && meter_.seen() > 0) charge_what_was_seen();
+      reservation_.reset();
+      if (!has_turn_) return;
+      {
+        std::scoped_lock lock{shared_.mutex};
+        --shared_.in_flight;
+      }
+      shared_.turns.changed();
     }
+    void take_turn() noexcept { has_turn_ = true; }
 
     void add(const chat_delta& delta, const chat_response& so_far) noexcept {
       meter_.add(delta);
@@ -246,10 +277,13 @@ class budgeted {
     reservation_request request_;
     std::optional<ledger::reservation> reservation_;
     detail::answer_meter meter_{0};
+    bool has_turn_ = false;
   };
 
   task<void> pay(payment& paid, chat_request& request) {
     const charge_options& options = shared_->options;
+    co_await turn{*shared_, request.priority()};
+    paid.take_turn();
     if (options.count) {
       const prompt_count counted = co_await options.count(request);
       paid.note(counted);

@@ -40,11 +40,14 @@ class final_text {
     while (parts_ > 1 && smallest() > share) --parts_;
   }
 
-  /// Planned: the synthesis' share, or more if the smallest text needs more. Worst case: the smallest text of each part,
-  /// without findings.
+  /// Planned: the synthesis' share, or more if the smallest text needs more. Worst case, and money: the smallest text of
+  /// each part, without findings.
   [[nodiscard]] session_funds::aside_cost cost() const {
+    const auto parts = static_cast<token_count>(parts_);
+    const token_count prompt = funds_.at_most(size_with(0)), answer = funds_.least_answer();
     return {.planned = std::max(share_, smallest()),
-            .worst = static_cast<token_count>(parts_) * (funds_.at_most(size_with(0)) + funds_.least_answer())};
+            .worst = parts * (prompt + answer),
+            .nano_cost = parts * funds_.cost_at_most(prompt, answer)};
   }
 
   /// The writers of the parts, in the team's order: the deepest ones that have not failed, if any has not.
@@ -81,9 +84,15 @@ class final_text {
       if (answer >= decent || bytes == 0) break;
       if (bytes < smallest_findings) bytes = 0;  // halved, it stays 0: a last try without any
     }
-    if (answer < least || !funds_.reserve_part(part, writer, answer)) co_return false;
+    if (answer < least) co_return false;
+    bool paid = funds_.reserve_part(part, writer, answer);
+    if (!paid) {  // for want of money, in a scope around the budget: then as little as was set aside
+      brief smallest_part = about(part.member, {});
+      co_await funds_.prepare(part, writer, std::move(smallest_part));
+      paid = funds_.reserve_part(part, writer, least);
+    }
     part.request.priority(request_priority::urgent);
-    co_return true;
+    co_return paid;
   }
 
  private:

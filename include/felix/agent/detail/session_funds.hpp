@@ -69,16 +69,21 @@ class session_funds {
   struct aside_cost {
     token_count planned = 0;
     token_count worst = 0;
+    std::int64_t nano_cost = 0;
   };
+  /// In nano-units of money, at most; 0 without a price.
+  [[nodiscard]] std::int64_t cost_at_most(token_count prompt_tokens, token_count answer_tokens) const {
+    return options_.price ? options_.price->at_most(prompt_tokens, answer_tokens).nano_units() : 0;
+  }
   /// Throws budget_exceeded when it is not there.
   void set_aside(const aside_cost& cost) {
     aside_cost_ = cost;
-    aside_.emplace(budget_.keep_aside(cost.planned, cost.worst));
+    aside_.emplace(budget_.keep_aside(cost.planned, cost.worst, cost.nano_cost));
   }
   void resize_aside(const aside_cost& cost) {
     aside_cost_ = cost;
     // Refused only when an estimate has grown beyond what is left: then what was set aside so far stays so.
-    static_cast<void>(aside_->resize(cost.planned, cost.worst));
+    static_cast<void>(aside_->resize(cost.planned, cost.worst, cost.nano_cost));
   }
   void give_aside_back() noexcept { aside_.reset(); }
 

@@ -136,8 +136,9 @@ class capped_sum {
   [[nodiscard]] bool can_ever_hold(token_count tokens) const noexcept { return tokens <= cap_ - settled(); }
 
   [[nodiscard]] sum_grant take(const sum_request& asked) noexcept { return held_.take(cap_, asked); }
-  [[nodiscard]] bool hold(token_count tokens) noexcept {
-    return static_cast<bool>(held_.take(cap_, {.fixed = tokens}));
+  /// Of which so many are held already.
+  [[nodiscard]] bool hold(token_count tokens, token_count covered = 0) noexcept {
+    return static_cast<bool>(held_.take(cap_, {.fixed = tokens, .covered = covered}));
   }
   void let_go(token_count tokens) noexcept { held_.let_go(tokens); }
 

@@ -16,6 +16,7 @@ namespace felix::inline v1::detail {
 struct session_tokens {
   token_count planned = 0;
   token_count worst = 0;
+  std::int64_t nano_cost = 0;  // only of what is set aside: a request says what it costs at most
 };
 
 /// What a request asks of a session. Its answer gets `wanted` tokens, or as many as are there, but not below `least`.
@@ -101,7 +102,7 @@ inline token_count session_sums::take(const session_request& asked, session_toke
   }
   if (within_ != nullptr) {
     sum_request around{kept(asked.prompt), at_worst.granted, asked.least, kept(covered)};
-    refused_by = within_->hold(around, asked.nano_cost);
+    refused_by = within_->hold(around, asked.nano_cost, covered.nano_cost);
     if (refused_by.by != nullptr) {
       if (keeps_worst_case_) worst_.undo(worst, at_worst);
       planned_.undo(planned, as_planned);
@@ -114,7 +115,8 @@ inline token_count session_sums::take(const session_request& asked, session_toke
     within_->let_go(kept({as_planned.trimmed, at_worst.trimmed}), 0);
   }
   if (aside != nullptr)
-    *aside = {as_planned.left_of_cover(planned), keeps_worst_case_ ? at_worst.left_of_cover(worst) : 0};
+    *aside = {as_planned.left_of_cover(planned), keeps_worst_case_ ? at_worst.left_of_cover(worst) : 0,
+              std::max<std::int64_t>(0, covered.nano_cost - asked.nano_cost)};
   return as_planned.granted;
 }
 
@@ -133,9 +135,9 @@ inline bool session_sums::grow(session_tokens more, refusal& refused_by) noexcep
     planned_.let_go(more.planned);
     return false;
   }
-  if (within_ == nullptr || kept(more) == 0) return true;
+  if (within_ == nullptr || (kept(more) == 0 && more.nano_cost == 0)) return true;
   sum_request around{.fixed = kept(more)};
-  refused_by = within_->hold(around, 0);
+  refused_by = within_->hold(around, more.nano_cost);
   if (refused_by.by == nullptr) return true;
   planned_.let_go(more.planned);
   if (keeps_worst_case_) worst_.let_go(more.worst);
@@ -145,7 +147,7 @@ inline bool session_sums::grow(session_tokens more, refusal& refused_by) noexcep
 inline void session_sums::shrink(session_tokens less) noexcept {
   planned_.let_go(less.planned);
   if (keeps_worst_case_) worst_.let_go(less.worst);
-  if (within_ != nullptr) within_->let_go(kept(less), 0);
+  if (within_ != nullptr) within_->let_go(kept(less), less.nano_cost);
 }
 
 }  // namespace felix::inline v1::detail
