@@ -99,7 +99,8 @@ class server::impl {
       : options_{checked(std::move(chosen))},
         slots_{options_.slots,
                {options_.latency / options_.speed,
-                std::chrono::duration<double>{1 / (options_.tokens_per_second * options_.speed)}}} {
+                std::chrono::duration<double>{1 / (options_.tokens_per_second * options_.speed)}},
+               options_.keeps_spans} {
     detail::descriptor listening = detail::listen_on(options_.host, options_.port);
     options_.port = detail::port_of(listening);
     daemon_ =
@@ -123,6 +124,7 @@ class server::impl {
 
   [[nodiscard]] const options& chosen() const noexcept { return options_; }
   [[nodiscard]] stats snapshot() const { return slots_.snapshot(); }
+  [[nodiscard]] std::vector<span> spans() const { return slots_.spans(); }
 
  private:
   // MHD calls it with the header (request is null), with each part of the body, and once more when it is complete.
@@ -244,6 +246,7 @@ std::string server::url() const {
 }
 std::uint16_t server::port() const noexcept { return impl_->chosen().port; }
 stats server::snapshot() const { return impl_->snapshot(); }
+std::vector<span> server::spans() const { return impl_->spans(); }
 void server::stop() { impl_->stop(); }
 
 }  // namespace model_server

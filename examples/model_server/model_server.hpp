@@ -26,6 +26,7 @@ struct options {
   int context_tokens = 131'072;            ///< a longer prompt is refused: exceed_context_size_error
   std::string api_key{};                   ///< if it is not empty, all but /health need "Authorization: Bearer KEY"
   std::vector<fault> faults{};
+  bool keeps_spans = false;  ///< for server::spans(): some bytes for each request
 };
 
 /// What the server has done with chat requests. One is in flight from the end of its body to the end of its generation;
@@ -45,6 +46,11 @@ struct stats {
   std::int64_t faults = 0;     ///< chosen, as their request came
   std::array<std::int64_t, fault_kinds> faults_by_kind{};
   std::int64_t embedding_tokens = 0;
+};
+
+/// When a request had its slot.
+struct span {
+  std::chrono::steady_clock::time_point begin, end;
 };
 
 /// A server that runs until stop() or its end.
@@ -73,6 +79,7 @@ class server {
   [[nodiscard]] std::string url() const;  ///< "http://127.0.0.1:PORT/v1"
   [[nodiscard]] std::uint16_t port() const noexcept;
   [[nodiscard]] stats snapshot() const;
+  [[nodiscard]] std::vector<span> spans() const;  ///< in the order of their ends
   /// Closes every connection, also those whose request is in flight: they are neither answered nor cancelled. Once it
   /// has returned, nothing of the server runs.
   void stop();

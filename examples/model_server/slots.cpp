@@ -66,9 +66,10 @@ int pace::after(steady::duration elapsed, int all) const noexcept {
   return tokens;
 }
 
-slots::slots(int count, pace speed)
+slots::slots(int count, pace speed, bool keeps_spans)
     : count_{count},
       pace_{speed},
+      keeps_spans_{keeps_spans},
       epoll_{checked(::epoll_create1(EPOLL_CLOEXEC), "no epoll descriptor")},
       timer_{checked(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK), "no timer descriptor")} {
   epoll_event event{};
@@ -155,6 +156,11 @@ stats slots::snapshot() const {
   result.waiting = static_cast<int>(queue_.size());
   result.in_flight = static_cast<int>(deadlines_.size()) + result.waiting;
   return result;
+}
+
+std::vector<span> slots::spans() const {
+  std::scoped_lock lock{mutex_};
+  return spans_;
 }
 
 void slots::stop() {
@@ -279,6 +285,7 @@ void slots::free_slot(ticket& owner, state next) {
   owner.now = next;
   deadlines_.erase({owner.due, owner.number});
   busy_ -= owner.slots_needed();
+  if (keeps_spans_) spans_.push_back({owner.granted, steady::now()});
   grant();
 }
 

@@ -75,7 +75,7 @@ class slots {
  public:
   class ticket;  ///< a request's
 
-  slots(int count, pace speed);
+  slots(int count, pace speed, bool keeps_spans = false);
   slots(slots&&) = delete;  // its thread points here
   ~slots();
 
@@ -100,6 +100,7 @@ class slots {
   void count_fault(fault_kind kind);
   void count_embedding(int tokens);
   [[nodiscard]] stats snapshot() const;
+  [[nodiscard]] std::vector<span> spans() const;
   void stop();
 
  private:
@@ -120,6 +121,7 @@ class slots {
 
   const int count_;
   const pace pace_;
+  const bool keeps_spans_;
   descriptor epoll_;
   descriptor timer_;  // arming it is also how other threads wake ours
 
@@ -134,6 +136,7 @@ class slots {
   steady::time_point armed_ = steady::time_point::max();
   std::vector<MHD_Connection*> awake_;  // to be resumed by our thread, without the lock
   stats counted_;                       // but for what snapshot() adds
+  std::vector<span> spans_;
 
   std::thread thread_;  // last: it uses all the others
 };

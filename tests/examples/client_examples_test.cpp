@@ -4,6 +4,12 @@
 #include "support/fault_server.hpp"
 #include "support/program.hpp"
 
+#include <felix/async/when_all.hpp>
+#include <felix/llm/client.hpp>
+#include <felix/net/event_loop.hpp>
+
+#include <chrono>
+
 #include <cstdlib>
 #include <string>
 #include <vector>
@@ -11,6 +17,7 @@
 #ifdef FELIX_EXAMPLES
 
 using Catch::Matchers::ContainsSubstring;
+using namespace std::chrono_literals;
 
 namespace {
 
@@ -101,6 +108,20 @@ TEST_CASE("adaptive_team: leaves stages out that bring less, and shows what it h
   }
   CHECK(number_after(team.out(), " tokens, ") > 0);  // stages left out
   CHECK_THAT(team.out(), ContainsSubstring("confidence per 1,000 tokens") && ContainsSubstring("\nresearch"));
+}
+
+TEST_CASE("model_server: says when each request had its slot, if it is told to keep that", "[examples][model_server]") {
+  const bool keeps = GENERATE(true, false);
+  model_server::server server{{.slots = 1, .speed = 100, .keeps_spans = keeps}};
+  felix::event_loop loop;
+  felix::client llm{loop, {.base_url = server.url()}};
+  const auto ask = [&] { return llm.complete(felix::chat_request{}.user("Why?").max_tokens(20)); };
+  static_cast<void>(loop.run(felix::when_all(ask(), ask())));
+  const auto spans = server.spans();
+  REQUIRE(spans.size() == (keeps ? 2U : 0U));
+  if (!keeps) return;
+  for (const auto& each : spans) CHECK(each.end - each.begin >= 3ms);  // the latency, a hundred times as fast
+  CHECK(spans[1].begin >= spans[0].end);                               // there is one slot
 }
 
 TEST_CASE("hosts: without a server each says so", "[examples][hosts]") {

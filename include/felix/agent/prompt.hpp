@@ -136,9 +136,8 @@ namespace detail {
 [[nodiscard]] inline std::string compression_advice(const brief& about) {
   if (about.findings.empty() || !(about.compression > 0.5)) return {};
   const int percent = static_cast<int>(100 * about.compression + 0.5);
-  return about.style == prompt_style::strict
-             ? fmt::format(" Compress findings {}%.", percent)
-             : fmt::format(" Compress findings by {}%, keep key points.", percent);
+  return about.style == prompt_style::strict ? fmt::format(" Compress findings {}%.", percent)
+                                             : fmt::format(" Compress findings by {}%, keep key points.", percent);
 }
 
 [[nodiscard]] inline std::string instruct(std::string_view role, const brief& about, std::string_view strict,
