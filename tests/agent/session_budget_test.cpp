@@ -68,6 +68,7 @@ struct drawn {
     if (chance(0.25)) adaptive.emplace();
     // A planned cap has no room for what a count is wrong by: estimates have.
     estimator = static_cast<int>(random.next() % (strict ? 5 : 3));
+    if (chance(0.3)) schedule = felix::session_schedule::eager;
     if (chance(0.1)) capacity = {.context_tokens = 500 + static_cast<token_count>(random.next() % 4'000)};
   }
 
@@ -82,6 +83,7 @@ struct drawn {
   std::optional<felix::adaptive_allotment> adaptive;
   felix::model_capacity capacity;
   int estimator = 0;
+  felix::session_schedule schedule = felix::session_schedule::lockstep;
 
  private:
   bool chance(double share) { return random.uniform(0, 1) < share; }
@@ -134,7 +136,11 @@ outcome run(std::uint64_t seed, const drawn& what) {
   auto llm = felix::model_ref{server} | felix::limit{what.limit} | felix::retry{}.seed(seed);
   budget paid{what};
   outcome got;
-  felix::session_options options{.seed = seed, .adaptive = what.adaptive, .capacity = what.capacity};
+  felix::session_options options{.seed = seed,
+                                 .schedule = what.schedule,
+                                 .slots = what.limit,
+                                 .adaptive = what.adaptive,
+                                 .capacity = what.capacity};
   estimate_with(what.estimator, options, server);
   felix::session session{llm, what.team, paid.get(), options};
   try {
@@ -349,6 +355,9 @@ TEST_CASE("session: with a price it counts in money too, where a scope or a limi
     return loop.run(session.run("Write about tea"));
   };
   CHECK_THROWS_WITH(run_for({.seed = 3}), Catch::Matchers::ContainsSubstring("cap in money"));
+  felix::normal_budget without;
+  CHECK_THROWS_WITH((felix::session{server, felix::teams::medium(), without, {.limits = {.nano_cost = 5}}}),
+                    Catch::Matchers::ContainsSubstring("limits.nano_cost"));
   CHECK(server.requests() == 0);
   const auto result = run_for({.seed = 3, .price = price});
   CHECK_FALSE(result.final_text.empty());

@@ -58,7 +58,7 @@ namespace felix::inline v1 {
 class session {
  public:
   /// Throws error (invalid_option) for an empty team, a simulation time of 0 or less, a window or slots of 0,
-  /// limits below 0, and no price within a cap in money.
+  /// limits below 0, and no price within a cap or with a limit in money.
   session(model_ref llm, const team& who, ledger& budget, session_options options = {})
       : options_{validated(std::move(options), who, budget)},
         agents_{llm, who, options_.seed, options_.simulation_time},
@@ -107,6 +107,8 @@ class session {
     if (budget.options().within != nullptr && budget.options().within->caps_money() && !options.price)
       throw error{errc::invalid_option,
                   "session: a scope around its budget has a cap in money; set price to what the model costs"};
+    if (options.limits.nano_cost && !options.price)
+      throw error{errc::invalid_option, "session: limits.nano_cost is set; set price too, to what the model costs"};
     if (options.window == 0) throw error{errc::invalid_option, "session: window is 0; use at least 1, 8 is usual"};
     if (options.slots == 0)
       throw error{errc::invalid_option, "session: slots is 0; use at least 1, as many as the model takes at once"};
