@@ -102,13 +102,14 @@ chosen_server choose_server(felix::event_loop& loop, const blog_writer::options&
 
 /// Runs the session and fills the report in. Throws what must end the program with an error.
 void run_session(blog_writer::run_report& report, felix::event_loop& loop, felix::client& llm, const felix::team& team,
-                 felix::ledger& budget, felix::stop_token stop) {
+                 std::optional<felix::file_memory>& memory, felix::ledger& budget, felix::stop_token stop) {
   const blog_writer::options& chosen = report.chosen;
   blog_writer::progress progress{chosen.stream};
   blog_writer::live_text live;
   felix::session_options options{.seed = report.seed, .simulation_time = chosen.simulation_time};
   if (chosen.eager) options.schedule = felix::session_schedule::eager;
   options.slots = chosen.max_concurrent;
+  if (memory) options.memory = *memory;
   options.on_event = [&](const felix::session_event& event) {
     progress.show(event);
     if (chosen.stream) live.show(event);
@@ -130,6 +131,7 @@ void run_session(blog_writer::run_report& report, felix::event_loop& loop, felix
   } catch (const felix::timed_out& slow) {
     report.failure = slow.what();
   }
+  if (!report.result.memory_failure.empty()) say(fmt::format("blog_writer: {}", report.result.memory_failure));
   report.shown = live.has_shown(report.result.final_text);
   report.budget = budget.system_status();
   report.peak_rss_bytes = blog_writer::peak_rss_bytes();
@@ -155,6 +157,13 @@ void keep_standard_descriptors() {
 int write_blog(const blog_writer::options& chosen) {
   std::optional<blog_writer::output_file> output;
   if (chosen.save_output) output.emplace(*chosen.save_output);
+  std::optional<felix::file_memory> memory;
+  if (chosen.memory) {
+    memory.emplace(*chosen.memory);
+    if (const auto& lost = memory->recovery(); lost.damaged + lost.torn_bytes > 0)
+      say(fmt::format("{}: {} damaged findings are skipped, {} bytes of one that was not written whole are cut off",
+                      *chosen.memory, lost.damaged, lost.torn_bytes));
+  }
   felix::team team = team_of(chosen.complexity);
   if (chosen.role_prompts) {
     for (const auto& [role, prompt] : blog_writer::read_role_prompts(*chosen.role_prompts))
@@ -172,10 +181,10 @@ int write_blog(const blog_writer::options& chosen) {
   felix::client llm{loop, client_options_of(chosen, server.url)};
   if (chosen.strict_mode) {
     felix::strict_budget budget;
-    run_session(report, loop, llm, team, budget, ctrl_c.get_token());
+    run_session(report, loop, llm, team, memory, budget, ctrl_c.get_token());
   } else {
     felix::normal_budget budget;
-    run_session(report, loop, llm, team, budget, ctrl_c.get_token());
+    run_session(report, loop, llm, team, memory, budget, ctrl_c.get_token());
   }
   if (chosen.debug) say(fmt::format("debug: {}", llm.usage_stats()));
 

@@ -74,6 +74,7 @@ std::optional<options> parse(int argc, const char* const* argv) {
       "--role-prompts", chosen.role_prompts,
       "A JSON file of system prompts by role, such as {\"research\": \"Find sources. At most {words} words.\"}; "
       "{focus}, {depth}, {stage}, {tokens} and {words} are filled in");
+  app.add_option("--memory", chosen.memory, "A file of what former runs have found; this run uses it and adds to it");
   try {
     app.parse(argc, argv);
   } catch (const CLI::CallForHelp&) {
@@ -85,6 +86,7 @@ std::optional<options> parse(int argc, const char* const* argv) {
   chosen.topic = checked_topic(std::move(chosen.topic));
   if (chosen.sequential) chosen.max_concurrent = 1;
   if (chosen.save_output && chosen.save_output->empty()) throw usage_error{"--save-output: the file name is empty"};
+  if (chosen.memory && chosen.memory->empty()) throw usage_error{"--memory: the file name is empty"};
   if (chosen.role_prompts && chosen.role_prompts->empty()) throw usage_error{"--role-prompts: the file name is empty"};
   return chosen;
 }

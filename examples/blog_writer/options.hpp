@@ -26,6 +26,7 @@ struct options {
   bool eager = false;
   bool stream = false;
   std::optional<std::string> role_prompts;
+  std::optional<std::string> memory;
 };
 
 /// What the user has to change: printed as it is, exit status 2.

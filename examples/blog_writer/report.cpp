@@ -68,6 +68,7 @@ std::string as_text(const run_report& report) {
   fmt::format_to(out, "Tokens     {}{}\n", report.budget,
                  result.usage.estimated ? "\n  (estimated: the server sent no usage)" : "");
   fmt::format_to(out, "Memory     {:.0f} MB at most\n", static_cast<double>(report.peak_rss_bytes) / 1e6);
+  if (report.chosen.memory) fmt::format_to(out, "Findings   {} remembered that were new\n", result.remembered);
   fmt::format_to(out, "Seed       {}\n", report.seed);
   for (const auto& each : report.targets())
     fmt::format_to(out, "{}       {}: {:.{}f} {} (under {:.0f})\n", each.pass() ? "PASS" : "FAIL", each.name,
@@ -99,6 +100,7 @@ std::string as_json(const run_report& report) {
   json["peak_rss_bytes"] = report.peak_rss_bytes;
   json["requests"] = result.requests;
   json["failed_requests"] = result.failed;
+  if (report.chosen.memory) json["remembered_findings"] = result.remembered;
   json["dropped_stages"] = result.dropped;
   json["agents"] = nlohmann::ordered_json::array();
   for (const auto& agent : result.agents)

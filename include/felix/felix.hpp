@@ -6,8 +6,10 @@
 #include <felix/agent/central_post.hpp>
 #include <felix/agent/compression.hpp>
 #include <felix/agent/confidence.hpp>
+#include <felix/agent/file_memory.hpp>
 #include <felix/agent/findings.hpp>
 #include <felix/agent/helix.hpp>
+#include <felix/agent/memory.hpp>
 #include <felix/agent/motion.hpp>
 #include <felix/agent/post_message.hpp>
 #include <felix/agent/prompt.hpp>

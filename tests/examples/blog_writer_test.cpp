@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <csignal>
@@ -229,6 +230,42 @@ TEST_CASE("blog_writer: --role-prompts are what the roles are told", "[examples]
   }
   CHECK(told > 0);
   CHECK(others > 0);
+}
+
+TEST_CASE("blog_writer: --memory is used by the next run, and added to", "[examples][blog_writer]") {
+  const scratch folder;
+  fault_server server{[](const felix::test::request& asked) {
+    return asked.method == "GET" ? felix::test::http(200, R"({"data":[]})")
+                                 : felix::test::chat("Tea is old, stage " + std::to_string(asked.body.size()) + ".");
+  }};
+  const auto run = [&](const std::string& topic) {
+    program blog{FELIX_BLOG_WRITER,
+                 {topic, "--base-url", server.url(), "--memory", folder / "found", "--complexity", "simple",
+                  "--save-output", folder / "out.json"}};
+    const int status = blog.wait();
+    INFO(blog.err());
+    CHECK(status == 0);
+    CHECK_THAT(blog.out(), ContainsSubstring("remembered that were new"));
+    return nlohmann::json::parse(content_of(folder / "out.json"))["remembered_findings"].get<int>();
+  };
+  const auto known = [&] {
+    const auto requests = server.requests();
+    return std::count_if(requests.begin(), requests.end(),
+                         [](const auto& each) { return each.body.find("\\nKnown:\\n- ") != std::string::npos; });
+  };
+  CHECK(run("Tea in China") > 0);
+  CHECK(known() == 0);
+  CHECK(run("Tea in India") > 0);
+  CHECK(known() > 0);
+  CHECK_THAT(content_of(folder / "found"),
+             ContainsSubstring("Tea in China\tTea is old") && ContainsSubstring("Tea in India\tTea is old"));
+
+  const auto requests = server.requests().size();
+  std::ofstream{folder / "notes"} << "mine";
+  CHECK(exit_of({"t", "--base-url", server.url(), "--memory", folder / "notes"}, "is no memory of felix's") == 2);
+  CHECK(exit_of({"t", "--base-url", server.url(), "--memory", ""}, "--memory") == 2);
+  CHECK(content_of(folder / "notes") == "mine");
+  CHECK(server.requests().size() == requests);
 }
 
 TEST_CASE("blog_writer: role prompts that cannot be used are refused before any request", "[examples][blog_writer]") {

@@ -44,6 +44,7 @@ struct brief {
   prompt_style style = prompt_style::normal;
   bool final_text = false;  ///< the last synthesis, which becomes the result
   std::string part = {};    ///< the part of the final text, when several agents write it
+  std::string known = {};   ///< from former sessions, a line each
   double compression = 0;   ///< the share of the findings to leave out; 0: nothing is said of that
 };
 
@@ -218,11 +219,12 @@ namespace prompts {
 
 }  // namespace prompts
 
-/// The user message: the task, and what others found.
+/// The user message: the task, what is known of it, and what others found.
 [[nodiscard]] inline std::string user_text(const brief& about) {
   std::string text = "Topic: " + about.task;
   if (about.final_text) text += "\nWrite the final text.";
   if (!about.part.empty()) text += "\nPart: " + about.part;
+  if (!about.known.empty()) text += "\nKnown:\n" + about.known;
   if (!about.findings.empty()) text += "\nFindings:\n" + about.findings;
   return text;
 }

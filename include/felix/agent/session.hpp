@@ -11,6 +11,7 @@
 #include <felix/agent/detail/stage_plan.hpp>
 #include <felix/agent/detail/stage_runner.hpp>
 #include <felix/agent/detail/team_work.hpp>
+#include <felix/agent/memory.hpp>
 #include <felix/agent/session_options.hpp>
 #include <felix/agent/session_result.hpp>
 #include <felix/agent/team.hpp>
@@ -64,7 +65,7 @@ class session {
         agents_{llm, who, options_.seed, options_.simulation_time},
         stages_to_come_{agents_.stages(options_.simulation_time)},
         funds_{budget, options_},
-        grants_{agents_, stages_to_come_, funds_, options_, result_.task},
+        grants_{agents_, stages_to_come_, funds_, options_, result_.task, known_},
         runner_{llm, agents_, funds_, grants_, options_, result_},
         work_{agents_, stages_to_come_, funds_, grants_, runner_, options_, result_} {}
   session(session&&) = delete;
@@ -75,11 +76,12 @@ class session {
     if (task.find_first_not_of(" \t\r\n") == std::string::npos)
       throw error{errc::invalid_argument, "session: the task is empty; say what the team is to write about"};
     result_.task = std::move(task);
+    if (options_.memory) known_ = recalled_text(*options_.memory, result_.task, most_known_bytes);
     std::exception_ptr ended_by;
     try {
       co_await with_nursery([this](nursery& running) -> felix::task<void> {
         running.spawn(agents_.post().process());
-        final_.emplace(agents_, funds_, result_.task, grants_.share_of_final_text());
+        final_.emplace(agents_, funds_, result_.task, known_, grants_.share_of_final_text());
         funds_.set_aside(final_->cost());
         co_await work_.run(running, *final_);
         co_await write_final_text();
@@ -175,11 +177,32 @@ class session {
     result_.messages = agents_.post().messages();
     result_.agents = agents_.reports();
     result_.learned = grants_.learned();
+    if (options_.memory) remember(*options_.memory);
     auto last = funds_.began();
     for (const auto& span : result_.timeline) last = std::max(last, span.end);
     if (result_.requests > 0) {
       result_.duration = last - funds_.began();
       result_.team_duration = std::max(funds_.began(), final_begin_.value_or(last)) - funds_.began();
+    }
+  }
+
+  /// What the team has found, not what it made of that. A memory that fails costs nothing else.
+  void remember(const memory_ref& store) {
+    const auto now = std::chrono::system_clock::now().time_since_epoch();
+    try {
+      for (const auto& made : result_.contributions) {
+        if (made.final_text || made.role == roles::synthesis.name) continue;
+        result_.remembered +=
+            store.remember({.topic = result_.task,
+                            .text = made.text,
+                            .role = made.role,
+                            .confidence = made.confidence,
+                            .unix_seconds = std::chrono::duration_cast<std::chrono::seconds>(now).count()})
+                ? 1U
+                : 0U;
+      }
+    } catch (const std::exception& failure) {
+      result_.memory_failure = failure.what();
     }
   }
 
@@ -196,9 +219,11 @@ class session {
   }
 
   static constexpr int final_attempts = 2;
+  static constexpr std::size_t most_known_bytes = 1'600;
 
   const session_options options_;
   session_result result_;
+  std::string known_;  // from former sessions
   detail::crew agents_;
   const std::vector<detail::planned_stage> stages_to_come_;
   detail::session_funds funds_;

@@ -2,6 +2,7 @@
 // agent: how a session runs.
 #pragma once
 
+#include <felix/agent/memory.hpp>
 #include <felix/agent/session_result.hpp>
 #include <felix/async/task.hpp>
 #include <felix/budget/adaptive.hpp>
@@ -48,6 +49,8 @@ struct session_options {
   /// Instead of each role's share of the cap: stages that have brought little confidence for their tokens are left out, for
   /// those that bring more. To go on from a former session: `.adaptive = adaptive_allotment{former.learned}`.
   std::optional<adaptive_allotment> adaptive = {};
+  /// What is known of the task goes into prompts, where findings leave room; what the team finds is remembered at the end.
+  std::optional<memory_ref> memory = {};
   model_capacity capacity = {};  ///< no answer is asked for that the model has no room or no time for
 };
 

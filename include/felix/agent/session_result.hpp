@@ -12,6 +12,7 @@
 #include <felix/usage.hpp>
 
 #include <chrono>
+#include <cstddef>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -79,6 +80,8 @@ struct session_result {
   int failed = 0;
   int dropped = 0;  ///< stages that no tokens were left for, or no time
   std::vector<request_span> timeline = {};
+  std::size_t remembered = 0;                 ///< findings that were new to session_options::memory
+  std::string memory_failure = {};            ///< why not all could be remembered; empty: they were
   std::vector<call_record> learned = {};      ///< of the worth of stages, with session_options::adaptive
   std::chrono::nanoseconds team_duration{0};  ///< from the first request to the beginning of the final text
   std::chrono::nanoseconds duration{0};       ///< from the first request to the end

@@ -23,7 +23,7 @@ namespace {
 struct rig {
   explicit rig(const felix::team& who, token_count share = 2'000, token_count cap = 10'000)
       : agents{model, who, 7, 1.0}, budget{{.session_cap_tokens = cap, .min_stage_tokens = 150}} {
-    text.emplace(agents, funds, task, share);
+    text.emplace(agents, funds, task, known, share);
     funds.set_aside(text->cost());
   }
   felix::simulated_loop loop;
@@ -33,6 +33,7 @@ struct rig {
   felix::session_options options;
   session_funds funds{budget, options};
   const std::string task = "Write about tea";
+  const std::string known = {};
   std::optional<final_text> text;
 };
 

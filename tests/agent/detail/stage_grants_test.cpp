@@ -34,7 +34,7 @@ struct rig {
         stages{agents.stages(1.0)},
         budget{{.session_cap_tokens = cap, .min_stage_tokens = 100}},
         options{std::move(chosen)},
-        grants{agents, stages, funds, options, task} {
+        grants{agents, stages, funds, options, task, known} {
     funds.set_aside({500, 500});
   }
   felix::simulated_loop loop;
@@ -45,6 +45,7 @@ struct rig {
   felix::session_options options;
   session_funds funds{budget, options};
   const std::string task = "Write about tea";
+  std::string known = {};
   stage_grants grants;
 
   void publish(const std::string& text) {

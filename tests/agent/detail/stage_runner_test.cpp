@@ -30,7 +30,8 @@ struct rig {
   std::vector<felix::detail::planned_stage> stages = agents.stages(1.0);
   felix::detail::session_funds funds{budget, options};
   std::string task = "Write about tea";
-  felix::detail::stage_grants grants{agents, stages, funds, options, task};
+  const std::string known = {};
+  felix::detail::stage_grants grants{agents, stages, funds, options, task, known};
   stage_runner runner{model, agents, funds, grants, options, result};
 
   rig() { funds.set_aside({500, 500}); }

@@ -37,16 +37,17 @@ struct rig {
   felix::session_options options;
   felix::session_result result;
   std::string task = "Write about tea";
+  const std::string known = {};
   felix::detail::crew agents;
   std::vector<felix::detail::planned_stage> stages = agents.stages(options.simulation_time);
   felix::detail::session_funds funds{budget, options};
-  felix::detail::stage_grants grants{agents, stages, funds, options, task};
+  felix::detail::stage_grants grants{agents, stages, funds, options, task, known};
   felix::detail::stage_runner runner{model, agents, funds, grants, options, result};
   felix::detail::team_work work{agents, stages, funds, grants, runner, options, result};
   int in_flight = 0, most_in_flight = 0;
 
   std::chrono::nanoseconds run() {
-    const felix::detail::final_text text{agents, funds, task, grants.share_of_final_text()};
+    const felix::detail::final_text text{agents, funds, task, known, grants.share_of_final_text()};
     funds.set_aside(text.cost());
     loop.run([](rig& with, const felix::detail::final_text& last) -> felix::task<void> {
       co_await felix::with_nursery([&](felix::nursery& running) -> felix::task<void> {

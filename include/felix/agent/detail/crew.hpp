@@ -37,6 +37,18 @@ struct worker {
   std::vector<std::size_t> in_flight = {};  // its stages that are not part of the view, by index
 };
 
+/// What is known from former sessions, as far as findings leave room for it.
+[[nodiscard]] inline std::string known_beside(const std::string& known, const std::string& findings,
+                                              std::size_t max_bytes) {
+  constexpr std::size_t heading = 8;       // "Known:" and two line breaks
+  constexpr std::size_t least_bytes = 60;  // fewer say nothing
+  if (findings.size() + heading + least_bytes > max_bytes) return {};
+  std::string fits = known.substr(0, max_bytes - findings.size() - heading);
+  if (fits.size() < known.size()) fits.resize(std::min(fits.size(), fits.rfind('\n') + 1));  // whole lines
+  while (!fits.empty() && fits.back() == '\n') fits.pop_back();
+  return fits;
+}
+
 /// The agents of a session by their place in the team, and the post between them.
 class crew {
  public:

@@ -27,11 +27,13 @@ class final_text {
  public:
   /// All are referred to. `share` is the role's of the cap. Every synthesis agent writes a part, as long as the smallest
   /// parts fit into the share; one always does.
-  final_text(const crew& agents, session_funds& funds, const std::string& task, token_count share)
+  final_text(const crew& agents, session_funds& funds, const std::string& task, const std::string& known,
+             token_count share)
       : agents_{agents},
         funds_{funds},
         style_{funds.budget().is_hard() ? prompt_style::strict : prompt_style::normal},
         task_{task},
+        known_{known},
         share_{share} {
     for (std::size_t i = 0; i < agents.size(); ++i) {
       if (agents.is_writer(i)) writers_.push_back(i);
@@ -78,6 +80,7 @@ class final_text {
     token_count answer = 0;
     for (std::size_t bytes = findings_bytes();; bytes /= 2) {
       brief asked = about(part.member, agents_.findings_for(part.member, readable, bytes));
+      asked.known = known_beside(known_, asked.findings, bytes);
       co_await funds_.prepare(part, writer, std::move(asked));
       const token_count prompt = funds_.budget().is_hard() ? funds_.at_most(part.size) : part.planned_prompt;
       answer = std::min(capacity.answer_tokens(most_tokens(), prompt), room - prompt);
@@ -132,6 +135,7 @@ class final_text {
   session_funds& funds_;
   const prompt_style style_;
   const std::string& task_;
+  const std::string& known_;
   const token_count share_;
   std::vector<std::size_t> writers_;
   std::size_t parts_ = 1;

@@ -48,13 +48,14 @@ class stage_grants {
  public:
   /// All are referred to.
   stage_grants(const crew& agents, const std::vector<planned_stage>& stages, session_funds& funds,
-               const session_options& options, const std::string& task)
+               const session_options& options, const std::string& task, const std::string& known)
       : agents_{agents},
         stages_{stages},
         funds_{funds},
         capacity_{options.capacity},
         style_{funds.budget().is_hard() ? prompt_style::strict : prompt_style::normal},
         task_{task},
+        known_{known},
         shares_{agents.members(), stages, funds.budget()},
         adaptive_{options.adaptive} {
     shares_.set_aside(roles::synthesis.name);
@@ -142,6 +143,7 @@ class stage_grants {
                 .stage = number,
                 .max_tokens = worth,
                 .style = style_};
+    about.known = known_beside(known_, about.findings, findings_bytes);
     co_await funds_.prepare(stage, who.agent, std::move(about));
     const token_count wanted = capacity_.answer_tokens(worth, stage.planned_prompt, time_left);
     if (wanted < std::min(worth, funds_.least_answer())) co_return shortage::of_capacity;
@@ -216,6 +218,7 @@ class stage_grants {
   const model_capacity capacity_;
   const prompt_style style_;
   const std::string& task_;
+  const std::string& known_;
   std::vector<std::vector<std::size_t>> by_member_ = std::vector<std::vector<std::size_t>>(agents_.size());
   std::vector<std::size_t> counted_ = std::vector<std::size_t>(agents_.size());  // of these, those that may still come
   std::vector<bool> has_begun_ = std::vector<bool>(stages_.size());
