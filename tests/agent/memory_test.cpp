@@ -37,6 +37,8 @@ TEST_CASE("memory: finds what a text is about, the rarer its words the sooner", 
         "Coffee comes from Ethiopia.");
   CHECK(texts(known.recall("tea from china", 1)) == "Green tea comes from China.");
   CHECK(texts(known.recall("coffee", 10)) == "Coffee comes from Ethiopia.");  // by its topic, too
+  known.remember(found("It keeps one awake.", 0.5, "mate"));
+  CHECK(texts(known.recall("mate", 10)) == "It keeps one awake.");
   CHECK(known.recall("of it", 10).empty());
   CHECK(known.recall("", 10).empty());
   CHECK(known.recall("tea", 0).empty());
