@@ -207,6 +207,12 @@ TEST_CASE("set_aside: keeps money, too, which changes hands with the request", "
   all->release();
   CHECK(reserved() == 400);
   kept.release();
+  auto again = budget.keep_aside(100, 100, 300);
+  CHECK(reserved() == 700);
+  CHECK(again.resize(50, 50, 100));
+  CHECK(reserved() == 500);
+  again.release();
+  CHECK(reserved() == 400);
   beside.release();
   CHECK(reserved() == 0);
   try {
