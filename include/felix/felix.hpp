@@ -19,6 +19,8 @@
 #include <felix/agent/session_options.hpp>
 #include <felix/agent/session_result.hpp>
 #include <felix/agent/team.hpp>
+#include <felix/agent/tool.hpp>
+#include <felix/agent/tool_loop.hpp>
 #include <felix/async/as_result.hpp>
 #include <felix/async/async_generator.hpp>
 #include <felix/async/awaitable.hpp>
@@ -86,6 +88,7 @@
 #include <felix/llm/gradient_limit.hpp>
 #include <felix/llm/image.hpp>
 #include <felix/llm/json_text.hpp>
+#include <felix/llm/json_value.hpp>
 #include <felix/llm/limit_policy.hpp>
 #include <felix/llm/limit_usage.hpp>
 #include <felix/llm/limited.hpp>

@@ -110,6 +110,14 @@ TEST_CASE("adaptive_team: leaves stages out that bring less, and shows what it h
   CHECK_THAT(team.out(), ContainsSubstring("confidence per 1,000 tokens") && ContainsSubstring("\nresearch"));
 }
 
+TEST_CASE("tools: calls what the model asks for, and answers with it", "[examples][tools]") {
+  model_server::server server{{.speed = 50}};
+  felix::test::program tools{path_of("tools"), {server.url()}};
+  CHECK(tools.wait() == 0);
+  CHECK(tools.err().empty());
+  CHECK_THAT(tools.out(), ContainsSubstring("weather(") && ContainsSubstring(" tokens ("));
+}
+
 TEST_CASE("model_server: says when each request had its slot, if it is told to keep that", "[examples][model_server]") {
   const bool keeps = GENERATE(true, false);
   model_server::server server{{.slots = 1, .speed = 100, .keeps_spans = keeps}};
@@ -126,7 +134,8 @@ TEST_CASE("model_server: says when each request had its slot, if it is told to k
 
 TEST_CASE("hosts: without a server each says so", "[examples][hosts]") {
   const std::string nowhere = felix::test::unused_port_url() + "/v1";
-  for (const char* name : {"game", "desktop", "workers", "find_limits", "budget_scopes", "adaptive_team", "stream"}) {
+  for (const char* name :
+       {"game", "desktop", "workers", "find_limits", "budget_scopes", "adaptive_team", "tools", "stream"}) {
     felix::test::program host{path_of(name), name == std::string{"stream"} ? std::vector<std::string>{"x", nowhere}
                                                                            : std::vector<std::string>{nowhere}};
     const int status = host.wait();

@@ -7,8 +7,11 @@
 #include <felix/agent/prompt.hpp>
 #include <felix/agent/random.hpp>
 #include <felix/agent/role.hpp>
+#include <felix/agent/tool.hpp>
+#include <felix/agent/tool_loop.hpp>
 #include <felix/async/task.hpp>
 #include <felix/budget/role_id.hpp>
+#include <felix/budget/run_limits.hpp>
 #include <felix/error.hpp>
 #include <felix/llm/chat_request.hpp>
 #include <felix/llm/chat_response.hpp>
@@ -81,12 +84,17 @@ struct contribution {
   felix::finish_reason finish_reason = felix::finish_reason::stop;
   tick_count tick = 0;      ///< logical time of the stage, in a session
   bool final_text = false;  ///< a part of a session's result
+  std::vector<tool_call_record> tool_calls = {};
+  tool_loop_end tools_ended_by = tool_loop_end::answered;  ///< why no more tools were called
 };
 
 struct agent_options {
   agent_id id = {};                        ///< empty: the role's name
   std::string focus = {};                  ///< "technical", "accuracy", …
   std::optional<std::uint64_t> seed = {};  ///< what each stage's request is seeded from; none: the server draws
+  std::vector<tool> tools = {};            ///< what it may call while it works on a task
+  int max_tool_rounds = 4;                 ///< answers that may ask for calls, for each task; then one more without
+  run_limits tool_limits = {};             ///< of all rounds of a task together
 };
 
 /// A worker that anyone can give tasks to.
@@ -101,9 +109,13 @@ class agent {
       : llm_{llm}, role_{std::move(kind)}, options_{std::move(options)} {
     if (options_.id.empty()) options_.id = role_.name.name();
     if (!role_.prompt) throw error{errc::invalid_option, "agent: its role has no prompt; set role::prompt"};
+    if (options_.max_tool_rounds < 1)
+      throw error{errc::invalid_option, "agent: max_tool_rounds is " + std::to_string(options_.max_tool_rounds) +
+                                            "; use at least 1, or give it no tools"};
+    options_.tool_limits.validate();
   }
 
-  /// Asks the model once. Each call is a stage of the agent.
+  /// Asks the model once, or with tools until it has answered (tool_loop.hpp). Each call is a stage of the agent.
   task<contribution> process(agent_task work) {
     const brief about{.task = std::move(work.text_),
                       .focus = options_.focus,
@@ -113,6 +125,7 @@ class agent {
                       .max_tokens = work.max_tokens_};
     chat_request request = request_for(about).priority(work.priority_);
     if (about.max_tokens > 0) request.max_tokens(about.max_tokens);
+    if (!options_.tools.empty()) co_return co_await process_with_tools(about, std::move(request));
     const chat_response answer = co_await llm_.complete(std::move(request));
     co_return take(about, answer);
   }
@@ -159,6 +172,17 @@ class agent {
 
  private:
   static constexpr std::size_t kept_confidences = 10;
+
+  task<contribution> process_with_tools(brief about, chat_request request) {
+    const tool_loop_options options{.max_rounds = options_.max_tool_rounds, .limits = options_.tool_limits};
+    tool_loop loop{options_.tools, options, [this](chat_request next) { return llm_.complete(std::move(next)); }};
+    tool_loop_result run = co_await loop.run(std::move(request));
+    contribution made = take(about, run.answer);
+    made.usage = run.usage;
+    made.tool_calls = std::move(run.calls);
+    made.tools_ended_by = run.ended_by;
+    co_return made;
+  }
 
   model_ref llm_;
   felix::role role_;
