@@ -29,11 +29,12 @@ namespace {
 struct calling_model {
   std::function<std::vector<tool_call>(int)> calls;
   std::vector<chat_request> requests = {};
+  bool obeys = true;  // tool_choice
 
   felix::task<chat_response> complete(chat_request request) {
     co_await felix::sleep_for(100ms);
     requests.push_back(request);
-    const bool may_call = request.tool_choice() != felix::tool_mode::none;
+    const bool may_call = !obeys || request.tool_choice() != felix::tool_mode::none;
     chat_response answer{may_call ? "I call." : "Handed back."};
     if (may_call) {
       auto asked = calls(static_cast<int>(requests.size()));
@@ -145,6 +146,16 @@ TEST_CASE("tool_loop: after so many rounds the model hands back what it has", "[
   CHECK(with.called == std::vector<std::string>{"1", "2"});
   CHECK(with.model.requests[2].tool_choice() == felix::tool_mode::none);
   CHECK(with.model.requests[2].tools().size() == 4);  // what was called is still known
+}
+
+TEST_CASE("tool_loop: a server that goes on asking for calls gets none", "[agent][tool_loop]") {
+  rig with{[](int round) { return std::vector{call("x", "weather", R"({"city":")" + std::to_string(round) + "\"}")}; }};
+  with.model.obeys = false;
+  const auto got = with.run({.max_rounds = 2});
+  CHECK(got.ended_by == tool_loop_end::rounds);
+  CHECK(got.rounds == 3);
+  CHECK(with.called.size() == 2);
+  CHECK(got.answer.text() == "I call.");
 }
 
 TEST_CASE("tool_loop: the same call is carried out three times, however it is written, and then it is enough",
