@@ -6,6 +6,8 @@
 #include <felix/agent/central_post.hpp>
 #include <felix/agent/compression.hpp>
 #include <felix/agent/confidence.hpp>
+#include <felix/agent/confidence_monitor.hpp>
+#include <felix/agent/content_analysis.hpp>
 #include <felix/agent/file_memory.hpp>
 #include <felix/agent/findings.hpp>
 #include <felix/agent/helix.hpp>
@@ -19,6 +21,7 @@
 #include <felix/agent/session_options.hpp>
 #include <felix/agent/session_result.hpp>
 #include <felix/agent/team.hpp>
+#include <felix/agent/team_size.hpp>
 #include <felix/agent/tool.hpp>
 #include <felix/agent/tool_loop.hpp>
 #include <felix/async/as_result.hpp>

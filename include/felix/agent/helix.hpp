@@ -29,6 +29,9 @@ inline double checked_depth(std::string_view who, double depth) {
   return depth;
 }
 
+// 0 down to depth 0.3, 1 to 0.7, 2 to the bottom.
+constexpr int third_of(double depth) noexcept { return depth > 0.7 ? 2 : depth > 0.3 ? 1 : 0; }
+
 }  // namespace detail
 
 /// The shape of a helix. Lengths share one unit of the user's choice.
