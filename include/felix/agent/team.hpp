@@ -39,6 +39,17 @@ struct team_member {
   double velocity = 1;    ///< along the helix, per unit of logical time
 };
 
+namespace detail {
+
+/// "research_001"
+[[nodiscard]] inline agent_id member_id(const role_id& role, std::uint64_t number) {
+  std::string digits = std::to_string(number);
+  digits.insert(0, digits.size() < 3 ? 3 - digits.size() : 0, '0');
+  return std::string{role.name()} + "_" + digits;
+}
+
+}  // namespace detail
+
 /// Groups of agents.
 ///     auto team = felix::team{}.add(translator, 2).add(felix::roles::synthesis, 1, {.spawn = {0.7, 0.9}});
 /// A value: add() changes a named team, and gives a new one from a temporary.
@@ -93,11 +104,9 @@ class team {
       for (std::size_t i = 0; i < each.count; ++i) {
         const std::uint64_t number = ++numbers[each.who.name];
         seeded_random random{derive_seed(seed, each.who.name.name(), number)};
-        std::string digits = std::to_string(number);
-        digits.insert(0, digits.size() < 3 ? 3 - digits.size() : 0, '0');
         const auto& focus = each.options.focus;
         times.push_back(random.uniform(each.options.spawn.from, each.options.spawn.to));
-        members.push_back({.id = std::string{each.who.name.name()} + "_" + digits,
+        members.push_back({.id = detail::member_id(each.who.name, number),
                            .role = each.who,
                            .focus = focus.empty() ? std::string{} : focus[std::min(i, focus.size() - 1)],
                            .velocity = random.uniform(0.7, 1.3)});
