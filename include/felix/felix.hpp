@@ -15,6 +15,9 @@
 #include <felix/agent/motion.hpp>
 #include <felix/agent/post_message.hpp>
 #include <felix/agent/prompt.hpp>
+#include <felix/agent/prompt_optimiser.hpp>
+#include <felix/agent/prompt_score.hpp>
+#include <felix/agent/prompt_variants.hpp>
 #include <felix/agent/random.hpp>
 #include <felix/agent/role.hpp>
 #include <felix/agent/session.hpp>

@@ -46,6 +46,7 @@ struct brief {
   std::string part = {};    ///< the part of the final text, when several agents write it
   std::string known = {};   ///< from former sessions, a line each
   double compression = 0;   ///< the share of the findings to leave out; 0: nothing is said of that
+  std::size_t variant = 0;  ///< which of the role's prompts (role::variants)
 };
 
 namespace detail {

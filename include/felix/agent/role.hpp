@@ -9,6 +9,7 @@
 #include <felix/error.hpp>
 
 #include <algorithm>
+#include <cstddef>
 #include <functional>
 #include <string>
 #include <vector>
@@ -35,6 +36,7 @@ struct role {
   confidence_curve confidence = {.base = 0.3, .span = 0.4, .cap = 0.7};
   std::vector<role_id> reads = {};  ///< whose findings it gets to read; empty: everybody's
   compression_curve compression = {};
+  std::size_t variants = 1;  ///< prompts that `prompt` has, by brief::variant (with_variants)
 
   operator role_id() const noexcept { return name; }
   [[nodiscard]] bool reads_from(const role_id& other) const {

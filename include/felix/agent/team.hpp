@@ -81,6 +81,7 @@ class team {
     for (auto& each : groups_) {
       if (each.who.name != name) continue;
       each.who.prompt = prompt;
+      each.who.variants = 1;
       found = true;
     }
     return found;
