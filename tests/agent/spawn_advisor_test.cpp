@@ -276,6 +276,53 @@ TEST_CASE("spawn_advisor: how sure an answer is, is a share of what its role may
   CHECK(advisor.confidence().size() == 5);
 }
 
+TEST_CASE("spawn_advisor: whatever a run says, a team keeps its limits and repeats from its seed",
+          "[agent][spawn_advisor]") {
+  const std::string_view texts[]{fine, "But it is unclear, complex and confusing.", "A draft analysis; limited scope.",
+                                 "The market needs more data.", ""};
+  const auto run = [&](std::uint64_t seed) {
+    felix::seeded_random random{seed};
+    spawn_advisor advisor{hard_task, 2.0, seed, {.max_agents = 8}};
+    std::vector<felix::team_member> members = simple_team();
+    std::set<std::string> ids;
+    for (const auto& member : members) ids.insert(std::string{member.id.name()});
+    felix::token_count left = 5'000;
+    felix::tick_count youngest = -4;
+    for (felix::tick_count tick = 0; tick <= 44; ++tick) {
+      const auto which = static_cast<std::size_t>(random.uniform(0, 5));
+      advisor.learn(said("analysis", texts[which], random.uniform(0, 1), tick), whole);
+      const auto advice = advisor.advise({.team = members, .now = tick, .tokens_left = left});
+      if (!advice.member) continue;
+      CHECK(advice.reason < spawn_reason::nothing_missing);
+      CHECK(advice.tick > tick);
+      CHECK(advice.tick <= 40);
+      CHECK(tick >= youngest + 4);
+      CHECK(advice.tokens <= left);
+      CHECK(advice.tokens >= 200);
+      CHECK(advice.priority > 0);
+      CHECK(advice.priority <= 1);
+      CHECK(ids.insert(std::string{advice.member->id.name()}).second);
+      left -= advice.tokens;
+      youngest = advice.tick;
+      members.push_back(*advice.member);
+      advisor.added(advice);
+      CHECK(members.size() <= 8);
+    }
+    std::string story;
+    for (const auto& member : members)
+      story += std::string{member.id.name()} + " " + std::to_string(member.spawn_time) + "\n";
+    return story;
+  };
+  std::set<std::string> stories;
+  for (std::uint64_t seed = 0; seed < 200; ++seed) {
+    CAPTURE(seed);
+    const std::string story = run(seed);
+    CHECK(run(seed) == story);
+    stories.insert(story);
+  }
+  CHECK(stories.size() > 100);
+}
+
 TEST_CASE("spawn_advisor: what cannot be is refused", "[agent][spawn_advisor]") {
   CHECK_THROWS_WITH(spawn_advisor("Bread", 0.0, 7), ContainsSubstring("simulation_time is 0"));
   CHECK_THROWS_WITH(spawn_advisor("Bread", 1.0, 7, {.may_add = {felix::role{.name = {}}}}),

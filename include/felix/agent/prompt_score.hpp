@@ -21,8 +21,7 @@ struct prompt_measure {
   double confidence = 0;  ///< of its agent, 0 to 1
   double efficiency = 0;  ///< 0 to 1
   bool truncated = false;
-  std::optional<double> seconds =
-      {};  ///< it took; none: time does not count, as where a run must not depend on the clock
+  std::optional<double> seconds = {};  ///< it took; none: time does not count, so that a score knows no clock
 };
 
 /// From 0 to 1: four tenths quality, three confidence, two efficiency, one for the time up to ten seconds; less two tenths

@@ -68,19 +68,22 @@ enum class spawn_reason : unsigned char {
                                                    "the team is large enough",
                                                    "too few tokens are left",
                                                    "too late in the run"};
+  static_assert(texts.size() == static_cast<std::size_t>(spawn_reason::too_late) + 1);
   return texts[static_cast<std::size_t>(reason)];
 }
+
+/// With fewer an agent has not even one stage.
+inline constexpr token_count least_agent_tokens = 200;
 
 /// What a new agent may take of the tokens that are left: what is usual for its role, else four fifths of what is left but at
 /// least 200; 0 when not even those are left: no agent then.
 [[nodiscard]] inline token_count new_agent_tokens(const role_id& role, token_count left) noexcept {
-  constexpr token_count least = 200;
   token_count usual = 800;
   if (role == roles::research.name) usual = 1'000;
   if (role == roles::synthesis.name) usual = 1'200;
   if (role == roles::critic.name) usual = 600;
   if (left >= usual) return usual;
-  return left >= least ? std::max(least, left * 4 / 5) : 0;
+  return left >= least_agent_tokens ? std::max(least_agent_tokens, left * 4 / 5) : 0;
 }
 
 struct spawn_options {
@@ -256,8 +259,13 @@ inline team_member spawn_advisor::member_of(const role_id& name, std::string foc
 /// Agents that confidence calls for spawn 1 to 4 ticks later, others 2 to 6.
 inline spawn_advice spawn_advisor::advise(const spawn_situation& where) const {
   const auto nobody = [](spawn_reason why) { return spawn_advice{.reason = why}; };
+  const tick_count last = detail::last_tick(simulation_time_);
+  // First what needs no text to be read: it is asked after each stage.
   if (monitor_.size() < least_answers) return nobody(spawn_reason::too_few_answers);
+  if (where.now >= last) return nobody(spawn_reason::too_late);
   if (last_tick_ && where.now < *last_tick_ + detail::stage_ticks) return nobody(spawn_reason::last_one_is_young);
+  if (where.team.size() >= options_.max_agents) return nobody(spawn_reason::team_is_full);
+  if (where.tokens_left < least_agent_tokens) return nobody(spawn_reason::too_few_tokens);
 
   const std::vector<std::string_view> texts{texts_.begin(), texts_.end()};
   content_analysis content = analyse_content(texts);
@@ -268,18 +276,14 @@ inline spawn_advice spawn_advisor::advise(const spawn_situation& where) const {
                                      [](const candidate& a, const candidate& b) { return a.priority < b.priority; });
   if (best == all.end()) return nobody(spawn_reason::nothing_missing);
 
-  const std::size_t size = where.team.size();
-  if (size >= options_.max_agents) return nobody(spawn_reason::team_is_full);
-  const token_count tokens = new_agent_tokens(best->role, where.tokens_left);
-  if (tokens == 0) return nobody(spawn_reason::too_few_tokens);
   // That the next one can be paid is known, so tokens do not limit the size.
   const team_limits limits{.max_agents = options_.max_agents, .tokens = std::numeric_limits<token_count>::max()};
-  if (size >= team_size(content.complexity, monitor_.mean(), limits)) return nobody(spawn_reason::team_is_large);
+  if (where.team.size() >= team_size(content.complexity, monitor_.mean(), limits))
+    return nobody(spawn_reason::team_is_large);
 
   const bool is_urgent = best->reason <= spawn_reason::fluctuating_confidence;
   const tick_count soonest = is_urgent ? 1 : 2;
   const tick_count latest = is_urgent ? 4 : 6;
-  const tick_count last = detail::last_tick(simulation_time_);
   if (where.now + soonest > last) return nobody(spawn_reason::too_late);
   seeded_random random{derive_seed(seed_, "spawn", spawned_)};
   const auto delay =
@@ -288,7 +292,7 @@ inline spawn_advice spawn_advisor::advise(const spawn_situation& where) const {
   spawn_advice advice{.reason = best->reason,
                       .member = member_of(best->role, best->focus, where),
                       .tick = std::min(where.now + delay, last),
-                      .tokens = tokens,
+                      .tokens = new_agent_tokens(best->role, where.tokens_left),
                       .priority = best->priority};
   // In a run shorter than 1, spawn times are shortened in proportion: the other way round here.
   advice.member->spawn_time = static_cast<double>(advice.tick) * tick_length / std::min(1.0, simulation_time_);
