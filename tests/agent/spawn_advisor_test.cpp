@@ -140,6 +140,7 @@ TEST_CASE("spawn_advisor: what findings lack calls for its role", "[agent][spawn
       {reasoned + " A draft analysis of poor quality.", spawn_reason::low_quality, "critic", "quality", 0.7},
       {reasoned + " We need more data.", spawn_reason::gaps, "research", "gaps", 0.5},
       {reasoned + " The market.", spawn_reason::missing_domain, "research", "technical", 0.5},
+      {"We need more data.", spawn_reason::gaps, "research", "gaps", 0.5},  // of equals the first
       {"Bread is baked.", spawn_reason::shallow, "analysis", "reasons", 0.5},
       {reasoned + " It is ambiguous, confusing.", spawn_reason::complexity, "analysis", "complexity", 0.5},
       {reasoned + " It is ambiguous, confusing, uncertain.", spawn_reason::complexity, "analysis", "complexity", 0.7},
