@@ -212,11 +212,8 @@ inline std::vector<spawn_advisor::candidate> spawn_advisor::candidates(const con
       const auto weakest = monitor_.weakest_role();
       const bool is_research = weakest == roles::research.name && may_add(roles::analysis);
       const bool is_analysis = weakest == roles::analysis.name && may_add(roles::synthesis);
-      propose(spawn_reason::declining_confidence, 1 - sure,
-              is_research   ? roles::analysis
-              : is_analysis ? roles::synthesis
-                            : roles::critic,
-              "general");
+      const role& next = is_research ? roles::analysis : is_analysis ? roles::synthesis : roles::critic;
+      propose(spawn_reason::declining_confidence, 1 - sure, next, "general");
     } else {
       propose(spawn_reason::fluctuating_confidence, 1 - sure, roles::critic, "general");
     }
