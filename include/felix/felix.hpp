@@ -24,6 +24,7 @@
 #include <felix/agent/session_options.hpp>
 #include <felix/agent/session_result.hpp>
 #include <felix/agent/spawn_advisor.hpp>
+#include <felix/agent/subscription.hpp>
 #include <felix/agent/team.hpp>
 #include <felix/agent/team_size.hpp>
 #include <felix/agent/tool.hpp>

@@ -108,7 +108,7 @@ TEST_CASE("central_post: used as it is documented", "[agent][central_post]") {
   REQUIRE(post.messages().size() == 1);
   CHECK(post.messages()[0].from == "research_001");
   CHECK(post.messages()[0].role == "research");
-  CHECK(post.messages()[0].finding == "Facts Rivers are long.");
+  CHECK(post.messages()[0].text == "Facts Rivers are long.");
   CHECK(post.messages()[0].confidence == 0.625);
   CHECK(post.messages()[0].order == 3);
   const felix::central_post_stats stats = post.stats();
@@ -148,7 +148,7 @@ TEST_CASE("central_post: of equal orders the earlier one stays the earlier", "[a
   post.close();
   loop.run(post.process());
   std::vector<std::string> texts;
-  for (const auto& message : post.messages()) texts.push_back(message.finding);
+  for (const auto& message : post.messages()) texts.push_back(message.text);
   CHECK(texts == std::vector<std::string>{"zeroth", "first", "second", "third"});
 }
 

@@ -22,7 +22,7 @@ post_message found(std::string_view agent, std::string text, double confidence =
   post_message made;
   made.from = agent;
   made.role = role;
-  made.finding = std::move(text);
+  made.text = std::move(text);
   made.confidence = confidence;
   return made;
 }

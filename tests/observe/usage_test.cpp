@@ -93,3 +93,18 @@ TEST_CASE("usage: an agent's share, a scope and an amount of money are a line ea
         "160 of 400 answer tokens used, 0 reserved; 290 tokens in 1 requests; 1 were charged more than was reserved "
         "(answers 10, prompts 30)");
 }
+
+TEST_CASE("usage: a post is one line", "[observe][usage]") {
+  felix::central_post_stats post{.agents = 3, .published = 12, .processed = 10, .queued = 2, .most_queued = 5};
+  post.busy = 2s;
+  post.waits.record(8ms);
+  post.deliveries.record(4ms);
+  CHECK(fmt::format("{}", post) ==
+        "3 agents, 12 messages published, 10 processed (5/s), 2 queued (at most 5); waits 8.0 ms, deliveries 4.0 ms "
+        "(p99)");
+  post.subscribers = 1;
+  post.delivered = 9;
+  post.dropped = 1;
+  CHECK(fmt::format("{}", post).find("(at most 5); 1 subscribers, 9 delivered; 1 dropped, 0 rejected; waits") !=
+        std::string::npos);
+}

@@ -27,8 +27,7 @@ namespace felix::inline v1 {
   std::vector<const post_message*> found;
   std::set<agent_id> agents;
   for (auto message = messages.rbegin(); message != messages.rend(); ++message) {
-    if (!message->finding.empty() && wanted(*message) && agents.insert(message->from).second)
-      found.push_back(&*message);
+    if (!message->text.empty() && wanted(*message) && agents.insert(message->from).second) found.push_back(&*message);
   }
   // They are the newest first, each of another agent. Not a stable sort: clang 19 warns of the one in libstdc++ 12.
   std::sort(found.begin(), found.end(), [](const post_message* a, const post_message* b) {
@@ -42,7 +41,7 @@ namespace felix::inline v1 {
     const std::string head = (text.empty() ? "- [" : "\n- [") + std::string{found[i]->from.name()} + "] ";
     const std::size_t share = (max_bytes - text.size()) / (count - i);  // what one does not need goes to the next
     if (share <= head.size()) break;
-    const std::string body = clip_to_sentences(found[i]->finding, share - head.size());
+    const std::string body = clip_to_sentences(found[i]->text, share - head.size());
     if (!body.empty()) text += head + body;
   }
   return text;

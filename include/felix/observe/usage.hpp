@@ -2,6 +2,7 @@
 // observe: what a run has used, as text for people.
 #pragma once
 
+#include <felix/agent/central_post.hpp>
 #include <felix/agent/session_result.hpp>
 #include <felix/budget/budget_scope.hpp>
 #include <felix/budget/ledger.hpp>
@@ -64,6 +65,26 @@ struct fmt::formatter<felix::scope_status> {
       out = fmt::format_to(out, "; {} of {} in money, {} reserved, {} left", money(cost->settled), money(cost->cap),
                            money(cost->reserved), money(cost->left()));
     return out;
+  }
+};
+
+/// `fmt::print("{}\n", post.stats())`: one line.
+template <>
+struct fmt::formatter<felix::central_post_stats> {
+  constexpr auto parse(fmt::format_parse_context& context) { return context.begin(); }
+
+  template <class Context>
+  auto format(const felix::central_post_stats& post, Context& context) const {
+    const auto ms = [](std::chrono::nanoseconds d) { return std::chrono::duration<double, std::milli>(d).count(); };
+    auto out = fmt::format_to(
+        context.out(), "{} agents, {} messages published, {} processed ({:.0f}/s), {} queued (at most {})", post.agents,
+        post.published, post.processed, post.throughput(), post.queued, post.most_queued);
+    if (post.subscribers + post.delivered > 0)
+      out = fmt::format_to(out, "; {} subscribers, {} delivered", post.subscribers, post.delivered);
+    if (post.dropped + post.rejected > 0)
+      out = fmt::format_to(out, "; {} dropped, {} rejected", post.dropped, post.rejected);
+    return fmt::format_to(out, "; waits {:.1f} ms, deliveries {:.1f} ms (p99)", ms(post.waits.percentile(99)),
+                          ms(post.deliveries.percentile(99)));
   }
 };
 
