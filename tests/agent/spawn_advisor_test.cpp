@@ -204,11 +204,34 @@ TEST_CASE("spawn_advisor: nobody is added without tokens, room or need", "[agent
   CHECK(asked(informed({0.5, 0.5})).reason == spawn_reason::too_few_answers);
 
   // For a simple task three are enough, and one more while the team is as unsure as 0.5.
-  const auto easy = informed(unsure, fine, "Bread");
+  auto easy = informed(unsure, fine, "Bread");
   auto members = simple_team();
-  CHECK(easy.advise({.team = members, .now = 8, .tokens_left = 10'000}).member);
-  members.push_back(members.front());
-  CHECK(easy.advise({.team = members, .now = 8, .tokens_left = 10'000}).reason == spawn_reason::team_is_large);
+  const auto advice = easy.advise({.team = members, .now = 8, .tokens_left = 10'000});
+  REQUIRE(advice.member);
+  members.push_back(*advice.member);
+  easy.added(advice);
+  CHECK(easy.advise({.team = members, .now = 16, .tokens_left = 10'000}).reason == spawn_reason::team_is_large);
+}
+
+TEST_CASE("spawn_advisor: whatever the task is worth, each reason is worth one more, up to three",
+          "[agent][spawn_advisor]") {
+  const auto grown = [](const char* text) {
+    auto advisor = informed(sure, text, "Bread", {}, 10);
+    auto members = felix::teams::complex().draw(1);
+    for (felix::tick_count now = 1; now < 200; now += 12) {
+      const auto advice = advisor.advise({.team = members, .now = now, .tokens_left = 10'000});
+      if (!advice.member) continue;
+      advisor.added(advice);
+      members.push_back(*advice.member);
+    }
+    return members.size() - felix::teams::complex().size();
+  };
+  const std::string reasons = "Because the data indicates it, therefore the analysis shows a conclusion, findings. ";
+  CHECK(grown(reasons.c_str()) == 0);
+  CHECK(grown((reasons + "However, it is so.").c_str()) == 1);
+  CHECK(grown((reasons + "However, it is so. Its cause is unknown.").c_str()) == 2);
+  CHECK(grown("However, it is so. Its cause is unknown. A draft analysis. A rough analysis. The market is wrong.") ==
+        3);
 }
 
 TEST_CASE("spawn_advisor: one at a time, and each reason counts for less when it was followed",

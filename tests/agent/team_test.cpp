@@ -231,3 +231,20 @@ TEST_CASE("team: the prompt of a role can be another one, in all of its groups",
   }
   CHECK(found == 2);
 }
+
+TEST_CASE("team: a role is changed for all of its agents", "[agent][team]") {
+  felix::team who = felix::teams::medium();
+  felix::role changed = felix::roles::research;
+  changed.temperature = {0.1, 0.2};
+  CHECK(who.set_role(changed));
+  int found = 0;
+  for (const auto& member : who.draw(1)) {
+    const bool is_research = member.role.name == felix::roles::research.name;
+    found += is_research && member.role.temperature.high == 0.2 ? 1 : 0;
+  }
+  CHECK(found == 2);
+  CHECK(who.size() == 6);
+  CHECK_FALSE(who.set_role({.name = "translator"}));
+  changed.prompt = nullptr;
+  CHECK_THROWS_AS(who.set_role(changed), felix::error);
+}

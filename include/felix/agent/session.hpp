@@ -10,6 +10,7 @@
 #include <felix/agent/detail/stage_grants.hpp>
 #include <felix/agent/detail/stage_plan.hpp>
 #include <felix/agent/detail/stage_runner.hpp>
+#include <felix/agent/detail/team_growth.hpp>
 #include <felix/agent/detail/team_work.hpp>
 #include <felix/agent/memory.hpp>
 #include <felix/agent/session_options.hpp>
@@ -59,15 +60,16 @@ namespace felix::inline v1 {
 class session {
  public:
   /// Throws error (invalid_option) for an empty team, a simulation time of 0 or less, a window or slots of 0,
-  /// limits below 0, and no price within a cap or with a limit in money.
+  /// limits below 0, no price within a cap or with a limit in money, and a role that may be added but is none.
   session(model_ref llm, const team& who, ledger& budget, session_options options = {})
       : options_{validated(std::move(options), who, budget)},
-        agents_{llm, who, options_.seed, options_.simulation_time},
-        stages_to_come_{agents_.stages(options_.simulation_time)},
+        agents_{llm, who, options_},
+        stages_to_come_{agents_.stages()},
         funds_{budget, options_},
         grants_{agents_, stages_to_come_, funds_, options_, result_.task, known_},
         runner_{llm, agents_, funds_, grants_, options_, result_},
-        work_{agents_, stages_to_come_, funds_, grants_, runner_, options_, result_} {}
+        growth_{agents_, funds_, options_, result_},
+        work_{agents_, stages_to_come_, funds_, grants_, runner_, growth_, options_, result_} {}
   session(session&&) = delete;
 
   task<session_result> run(std::string task) {
@@ -111,6 +113,7 @@ class session {
                   "session: a scope around its budget has a cap in money; set price to what the model costs"};
     if (options.limits.nano_cost && !options.price)
       throw error{errc::invalid_option, "session: limits.nano_cost is set; set price too, to what the model costs"};
+    if (options.spawning) static_cast<void>(spawn_advisor{"", options.simulation_time, 0, *options.spawning});
     if (options.window == 0) throw error{errc::invalid_option, "session: window is 0; use at least 1, 8 is usual"};
     if (options.slots == 0)
       throw error{errc::invalid_option, "session: slots is 0; use at least 1, as many as the model takes at once"};
@@ -177,6 +180,7 @@ class session {
     result_.messages = agents_.post().messages();
     result_.agents = agents_.reports();
     result_.learned = grants_.learned();
+    if (agents_.prompts()) result_.prompts = agents_.prompts()->learned();
     if (options_.memory) remember(*options_.memory);
     auto last = funds_.began();
     for (const auto& span : result_.timeline) last = std::max(last, span.end);
@@ -225,10 +229,11 @@ class session {
   session_result result_;
   std::string known_;  // from former sessions
   detail::crew agents_;
-  const std::vector<detail::planned_stage> stages_to_come_;
+  std::vector<detail::planned_stage> stages_to_come_;
   detail::session_funds funds_;
   detail::stage_grants grants_;
   detail::stage_runner runner_;
+  detail::team_growth growth_;
   detail::team_work work_;
   std::optional<detail::final_text> final_;
   std::deque<running_stage> final_parts_;

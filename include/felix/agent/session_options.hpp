@@ -3,7 +3,9 @@
 #pragma once
 
 #include <felix/agent/memory.hpp>
+#include <felix/agent/prompt_optimiser.hpp>
 #include <felix/agent/session_result.hpp>
+#include <felix/agent/spawn_advisor.hpp>
 #include <felix/async/task.hpp>
 #include <felix/budget/adaptive.hpp>
 #include <felix/budget/any_estimator.hpp>
@@ -51,6 +53,12 @@ struct session_options {
   std::optional<adaptive_allotment> adaptive = {};
   /// What is known of the task goes into prompts, where findings leave room; what the team finds is remembered at the end.
   std::optional<memory_ref> memory = {};
+  /// Agents are added while the team is unsure, contradicts itself or misses something: spawn_advisor says when. Off by
+  /// default. What a new agent spends is within its role's share, and what others leave of theirs.
+  std::optional<spawn_options> spawning = {};
+  /// Chooses among the prompts of roles that have several (with_variants). Off by default. To go on from a former session:
+  /// `.prompts = prompt_optimiser{former.prompts}`.
+  std::optional<prompt_optimiser> prompts = {};
   model_capacity capacity = {};  ///< no answer is asked for that the model has no room or no time for
 };
 

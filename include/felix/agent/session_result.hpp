@@ -5,6 +5,8 @@
 #include <felix/agent/agent.hpp>
 #include <felix/agent/central_post.hpp>
 #include <felix/agent/motion.hpp>
+#include <felix/agent/prompt_optimiser.hpp>
+#include <felix/agent/spawn_advisor.hpp>
 #include <felix/budget/adaptive.hpp>
 #include <felix/budget/role_id.hpp>
 #include <felix/budget/run_limits.hpp>
@@ -27,6 +29,7 @@ struct session_event {
     stage_ended,
     stage_failed,   ///< the agent takes part no longer
     stage_dropped,  ///< no tokens were left for it, or no time; `message` says whose
+    agent_added,    ///< one more, `message` says why (session_options::spawning)
     accepted,       ///< a synthesis was good enough: the team's work ends
     final_started,
     final_ended,
@@ -61,6 +64,7 @@ struct agent_report {
   int stages = 0;  ///< answers, the final text included
   token_usage usage = {};
   state last_state = state::waiting;
+  std::optional<spawn_reason> added_for = {};  ///< of one that was not there from the beginning
 };
 
 /// What a session has brought.
@@ -83,6 +87,7 @@ struct session_result {
   std::size_t remembered = 0;                 ///< findings that were new to session_options::memory
   std::string memory_failure = {};            ///< why not all could be remembered; empty: they were
   std::vector<call_record> learned = {};      ///< of the worth of stages, with session_options::adaptive
+  std::vector<prompt_record> prompts = {};    ///< of the worth of prompts, with session_options::prompts
   std::chrono::nanoseconds team_duration{0};  ///< from the first request to the beginning of the final text
   std::chrono::nanoseconds duration{0};       ///< from the first request to the end
 };

@@ -46,7 +46,7 @@ enum class spawn_reason : unsigned char {
   too_few_answers,    ///< fewer than three: nothing is known yet
   last_one_is_young,  ///< the agent added last has not had the time of one stage to help
   team_is_full,       ///< spawn_options::max_agents
-  team_is_large,      ///< enough for a task like this
+  team_is_large,      ///< enough for a task like this, and for what is missing
   too_few_tokens,
   too_late  ///< it would spawn after the run's last tick
 };
@@ -116,7 +116,8 @@ struct spawn_advice {
 ///     auto advice = advisor.advise({team, tick, tokens_left});
 ///     if (advice.member) { add(*advice.member); advisor.added(advice); }
 /// Of several reasons the one with the highest priority holds; each time one is followed it counts for less. One agent is added
-/// at a time, and has the time of a stage to help before the next one.
+/// at a time, and has the time of a stage to help before the next one. A team grows to what the task is worth (team_size), or
+/// by one agent for each reason there is, up to three, whichever is more.
 /// A function of the task, the seed and what was learned and added, in that order: the same on every machine.
 /// Threads: none of its own; the owner guards it. A value.
 /// Cost:    advise reads the last ten answers.
@@ -155,6 +156,7 @@ class spawn_advisor {
  private:
   static constexpr std::size_t kept_texts = 10;
   static constexpr std::size_t least_answers = 3;
+  static constexpr std::size_t most_for_reasons = 3;
 
   static spawn_options validated(spawn_options options, double simulation_time) {
     if (!(simulation_time > 0))
@@ -273,10 +275,13 @@ inline spawn_advice spawn_advisor::advise(const spawn_situation& where) const {
                                      [](const candidate& a, const candidate& b) { return a.priority < b.priority; });
   if (best == all.end()) return nobody(spawn_reason::nothing_missing);
 
-  // That the next one can be paid is known, so tokens do not limit the size.
+  // That the next one can be paid is known, so tokens do not limit the size. Whatever the task is worth, each reason is worth
+  // one agent more than the team began with.
   const team_limits limits{.max_agents = options_.max_agents, .tokens = std::numeric_limits<token_count>::max()};
-  if (where.team.size() >= team_size(content.complexity, monitor_.mean(), limits))
-    return nobody(spawn_reason::team_is_large);
+  const std::size_t first = where.team.size() - std::min(spawned_, where.team.size());
+  const std::size_t worth =
+      std::max(team_size(content.complexity, monitor_.mean(), limits), first + std::min(most_for_reasons, all.size()));
+  if (where.team.size() >= worth) return nobody(spawn_reason::team_is_large);
 
   const bool is_urgent = best->reason <= spawn_reason::fluctuating_confidence;
   const tick_count soonest = is_urgent ? 1 : 2;

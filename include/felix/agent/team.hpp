@@ -87,6 +87,21 @@ class team {
     return found;
   }
 
+  /// All agents of the role of that name have this one instead. False: there are none.
+  ///     who.set_role(felix::with_variants(felix::roles::research, {"Be brief.", "Check your facts."}));
+  /// Throws error (invalid_option) for a role without a prompt.
+  bool set_role(const role& changed) {
+    if (!changed.prompt)
+      throw error{errc::invalid_option, "team: role \"" + std::string{changed.name.name()} + "\": has no prompt"};
+    bool found = false;
+    for (auto& each : groups_) {
+      if (each.who.name != changed.name) continue;
+      each.who = changed;
+      found = true;
+    }
+    return found;
+  }
+
   [[nodiscard]] std::size_t size() const noexcept {
     std::size_t sum = 0;
     for (const auto& each : groups_) sum += each.count;

@@ -22,15 +22,15 @@ namespace {
 
 struct rig {
   explicit rig(const felix::team& who, token_count share = 2'000, token_count cap = 10'000)
-      : agents{model, who, 7, 1.0}, budget{{.session_cap_tokens = cap, .min_stage_tokens = 150}} {
+      : agents{model, who, options}, budget{{.session_cap_tokens = cap, .min_stage_tokens = 150}} {
     text.emplace(agents, funds, task, known, share);
     funds.set_aside(text->cost());
   }
   felix::simulated_loop loop;
   felix::scripted_model model{loop};
+  felix::session_options options{.seed = 7};
   crew agents;
   felix::normal_budget budget;
-  felix::session_options options;
   session_funds funds{budget, options};
   const std::string task = "Write about tea";
   const std::string known = {};

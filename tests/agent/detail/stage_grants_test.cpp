@@ -28,21 +28,26 @@ namespace {
 
 constexpr auto for_ever = std::chrono::nanoseconds::max();
 
+felix::session_options with_seed(felix::session_options chosen) {
+  chosen.seed = 7;
+  return chosen;
+}
+
 struct rig {
   explicit rig(token_count cap, felix::session_options chosen = {}, const felix::team& who = felix::teams::simple())
-      : agents{model, who, 7, 1.0},
-        stages{agents.stages(1.0)},
+      : options{with_seed(std::move(chosen))},
+        agents{model, who, options},
+        stages{agents.stages()},
         budget{{.session_cap_tokens = cap, .min_stage_tokens = 100}},
-        options{std::move(chosen)},
         grants{agents, stages, funds, options, task, known} {
     funds.set_aside({500, 500});
   }
   felix::simulated_loop loop;
   felix::scripted_model model{loop};
+  felix::session_options options;
   crew agents;
   std::vector<felix::detail::planned_stage> stages;
   felix::normal_budget budget;
-  felix::session_options options;
   session_funds funds{budget, options};
   const std::string task = "Write about tea";
   std::string known = {};

@@ -26,8 +26,8 @@ struct rig {
   std::vector<felix::session_event> events;
   felix::session_options options{.on_event = [this](const felix::session_event& event) { events.push_back(event); }};
   felix::session_result result;
-  felix::detail::crew agents{model, felix::teams::simple(), 7, 1.0};
-  std::vector<felix::detail::planned_stage> stages = agents.stages(1.0);
+  felix::detail::crew agents{model, felix::teams::simple(), options};
+  std::vector<felix::detail::planned_stage> stages = agents.stages();
   felix::detail::session_funds funds{budget, options};
   std::string task = "Write about tea";
   const std::string known = {};
@@ -76,7 +76,7 @@ TEST_CASE("stage_runner: an answer is charged, judged, told and published", "[ag
   CHECK(with.result.timeline[0].end - with.result.timeline[0].begin == 2s);
   CHECK(with.result.timeline[0].usage == with.result.usage);
   REQUIRE(with.agents.post().messages().size() == 1);
-  CHECK(with.agents.post().messages()[0].finding == "Tea is old. It comes from China.");
+  CHECK(with.agents.post().messages()[0].text == "Tea is old. It comes from China.");
   REQUIRE(with.events.size() == 2);
   CHECK(with.events[0].what == kind::stage_started);
   CHECK(with.events[1].what == kind::stage_ended);

@@ -21,9 +21,14 @@ using kind = felix::session_event::kind;
 
 namespace {
 
+felix::session_options with_seed(felix::session_options chosen) {
+  chosen.seed = 7;
+  return chosen;
+}
+
 struct rig {
   rig(const felix::team& who, felix::session_options chosen)
-      : options{std::move(chosen)}, agents{model, who, 7, options.simulation_time} {
+      : options{with_seed(std::move(chosen))}, agents{model, who, options} {
     options.on_event = [this](const felix::session_event& event) {
       if (event.what == kind::stage_started) ++in_flight;
       if (event.what == kind::stage_ended) --in_flight;
@@ -39,11 +44,12 @@ struct rig {
   std::string task = "Write about tea";
   const std::string known = {};
   felix::detail::crew agents;
-  std::vector<felix::detail::planned_stage> stages = agents.stages(options.simulation_time);
+  std::vector<felix::detail::planned_stage> stages = agents.stages();
   felix::detail::session_funds funds{budget, options};
   felix::detail::stage_grants grants{agents, stages, funds, options, task, known};
   felix::detail::stage_runner runner{model, agents, funds, grants, options, result};
-  felix::detail::team_work work{agents, stages, funds, grants, runner, options, result};
+  felix::detail::team_growth growth{agents, funds, options, result};
+  felix::detail::team_work work{agents, stages, funds, grants, runner, growth, options, result};
   int in_flight = 0, most_in_flight = 0;
 
   std::chrono::nanoseconds run() {

@@ -8,8 +8,11 @@
 #include <felix/agent/findings.hpp>
 #include <felix/agent/motion.hpp>
 #include <felix/agent/prompt.hpp>
+#include <felix/agent/prompt_optimiser.hpp>
 #include <felix/agent/role.hpp>
+#include <felix/agent/session_options.hpp>
 #include <felix/agent/session_result.hpp>
+#include <felix/agent/spawn_advisor.hpp>
 #include <felix/agent/team.hpp>
 #include <felix/llm/model.hpp>
 #include <felix/usage.hpp>
@@ -18,6 +21,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <limits>
 #include <optional>
 #include <string>
 #include <utility>
@@ -35,6 +39,8 @@ struct worker {
   double best_confidence = 0;
   token_usage usage = {};
   std::vector<std::size_t> in_flight = {};  // its stages that are not part of the view, by index
+  token_count most_tokens = std::numeric_limits<token_count>::max();  // of one that was added
+  std::optional<spawn_reason> added_for = {};
 };
 
 /// What is known from former sessions, as far as findings leave room for it.
@@ -53,18 +59,19 @@ struct worker {
 class crew {
  public:
   /// A team without a synthesis agent gets one that writes the final text and nothing else.
-  crew(model_ref llm, const team& who, std::uint64_t seed, double simulation_time) : members_{who.draw(seed)} {
+  crew(model_ref llm, const team& who, const session_options& options)
+      : llm_{llm},
+        seed_{options.seed},
+        simulation_time_{options.simulation_time},
+        members_{who.draw(options.seed)},
+        prompts_{options.prompts} {
     if (std::none_of(members_.begin(), members_.end(), [](const auto& member) { return writes(member); })) {
       members_.push_back({.id = "synthesis_001", .role = roles::synthesis, .spawn_time = 1});
       last_resort_ = members_.size() - 1;
     }
-    post_.emplace(central_post_options{.max_agents = members_.size()});
-    for (const auto& member : members_) {
-      workers_.push_back(
-          {.agent = felix::agent{llm, member.role, {.id = member.id, .focus = member.focus, .seed = seed}},
-           .motion = helix_motion{spawn_tick(member.spawn_time, simulation_time), member.velocity}});
-      post_->register_agent(member.id);
-    }
+    const std::size_t most = options.spawning ? options.spawning->max_agents : 0;
+    post_.emplace(central_post_options{.max_agents = std::max(most, members_.size())});
+    for (const auto& member : members_) employ(member);
   }
   crew(crew&&) = delete;
 
@@ -78,10 +85,25 @@ class crew {
   [[nodiscard]] const central_post& post() const noexcept { return *post_; }
 
   /// The team's stages in their order.
-  [[nodiscard]] std::vector<planned_stage> stages(double simulation_time) const {
-    auto all = stage_order(members_, simulation_time);
+  [[nodiscard]] std::vector<planned_stage> stages() const {
+    auto all = stage_order(members_, simulation_time_);
     std::erase_if(all, [this](const planned_stage& stage) { return stage.member == last_resort_; });
     return all;
+  }
+
+  /// One agent more, and its stages.
+  std::vector<planned_stage> add(const spawn_advice& advice) {
+    members_.push_back(*advice.member);
+    employ(members_.back());
+    workers_.back().most_tokens = advice.tokens;
+    workers_.back().added_for = advice.reason;
+    return stages_of(members_, members_.size() - 1, simulation_time_);
+  }
+
+  /// Which prompts the roles with several use; none: the first.
+  [[nodiscard]] std::optional<prompt_optimiser>& prompts() noexcept { return prompts_; }
+  void choose_prompt(std::size_t member, brief& about) const {
+    if (prompts_) about.variant = prompts_->choose(members_[member].role, about);
   }
 
   /// What the agent gets to read, of those that its role reads, of the stages before `readable`.
@@ -101,7 +123,8 @@ class crew {
                      .spawn_time = members_[i].spawn_time,
                      .stages = workers_[i].stages,
                      .usage = workers_[i].usage,
-                     .last_state = workers_[i].state});
+                     .last_state = workers_[i].state,
+                     .added_for = workers_[i].added_for});
     }
     return all;
   }
@@ -109,7 +132,18 @@ class crew {
  private:
   static bool writes(const team_member& member) { return member.role.name == roles::synthesis.name; }
 
+  void employ(const team_member& member) {
+    workers_.push_back(
+        {.agent = felix::agent{llm_, member.role, {.id = member.id, .focus = member.focus, .seed = seed_}},
+         .motion = helix_motion{spawn_tick(member.spawn_time, simulation_time_), member.velocity}});
+    post_->register_agent(member.id);
+  }
+
+  const model_ref llm_;
+  const std::uint64_t seed_;
+  const double simulation_time_;
   std::vector<team_member> members_;
+  std::optional<prompt_optimiser> prompts_;
   std::optional<std::size_t> last_resort_;  // the member that only writes the final text
   std::deque<worker> workers_;              // beside members_
   std::optional<central_post> post_;

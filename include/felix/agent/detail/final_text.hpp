@@ -81,6 +81,7 @@ class final_text {
     for (std::size_t bytes = findings_bytes();; bytes /= 2) {
       brief asked = about(part.member, agents_.findings_for(part.member, readable, bytes));
       asked.known = known_beside(known_, asked.findings, bytes);
+      agents_.choose_prompt(part.member, asked);
       co_await funds_.prepare(part, writer, std::move(asked));
       const token_count prompt = funds_.budget().is_hard() ? funds_.at_most(part.size) : part.planned_prompt;
       answer = std::min(capacity.answer_tokens(most_tokens(), prompt), room - prompt);

@@ -47,7 +47,7 @@ enum class shortage : unsigned char { none, of_agent, of_role, of_session, of_wo
 class stage_grants {
  public:
   /// All are referred to.
-  stage_grants(const crew& agents, const std::vector<planned_stage>& stages, session_funds& funds,
+  stage_grants(const crew& agents, std::vector<planned_stage>& stages, session_funds& funds,
                const session_options& options, const std::string& task, const std::string& known)
       : agents_{agents},
         stages_{stages},
@@ -71,6 +71,20 @@ class stage_grants {
   /// What has been learned of the worth of stages.
   [[nodiscard]] std::vector<call_record> learned() const {
     return adaptive_ ? adaptive_->learned() : std::vector<call_record>{};
+  }
+
+  /// Stages of an agent that was added, all of them before or after those of the others: at `where` among all.
+  void insert(std::size_t where, const planned_stage& added) {
+    for (auto& its : by_member_) {
+      for (auto& k : its) k += k >= where ? 1U : 0U;
+    }
+    by_member_.resize(agents_.size());
+    counted_.resize(agents_.size());
+    auto& its = by_member_[added.member];
+    its.insert(std::upper_bound(its.begin(), its.end(), where), where);
+    has_begun_.insert(has_begun_.begin() + static_cast<std::ptrdiff_t>(where), false);
+    stages_.insert(stages_.begin() + static_cast<std::ptrdiff_t>(where), added);
+    has_moved(added.member);
   }
 
   /// The stage is at hand: whatever becomes of it, it is no longer one of those to come.
@@ -144,9 +158,13 @@ class stage_grants {
                 .max_tokens = worth,
                 .style = style_};
     about.known = known_beside(known_, about.findings, findings_bytes);
+    agents_.choose_prompt(stage.member, about);
     co_await funds_.prepare(stage, who.agent, std::move(about));
-    const token_count wanted = capacity_.answer_tokens(worth, stage.planned_prompt, time_left);
-    if (wanted < std::min(worth, funds_.least_answer())) co_return shortage::of_capacity;
+    const token_count least = std::min(worth, funds_.least_answer());
+    const token_count possible = capacity_.answer_tokens(worth, stage.planned_prompt, time_left);
+    if (possible < least) co_return shortage::of_capacity;
+    const token_count wanted = std::min(possible, who.most_tokens - who.usage.total_tokens - stage.planned_prompt);
+    if (wanted < least) co_return shortage::of_agent;
     const token_count answer = std::min(wanted, room_for(kind) - stage.planned_prompt);
     if (answer < (size == reservation_size::whole ? wanted : funds_.least_answer())) co_return shortage::of_role;
     if (!funds_.reserve(stage, who.agent, answer, size)) co_return shortage::of_session;
@@ -213,7 +231,7 @@ class stage_grants {
   static constexpr std::size_t smallest_findings = 50;  // bytes; fewer say nothing
 
   const crew& agents_;
-  const std::vector<planned_stage>& stages_;
+  std::vector<planned_stage>& stages_;
   session_funds& funds_;
   const model_capacity capacity_;
   const prompt_style style_;

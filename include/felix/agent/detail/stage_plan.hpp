@@ -39,18 +39,30 @@ inline constexpr tick_count stage_ticks = 4;
   return std::min(static_cast<tick_count>(std::ceil(scaled - 1e-6)), last_tick(simulation_time));
 }
 
-/// All stages of a run in their one order: by tick, then by the agent's place in the team.
+/// The one order of a run's stages: by tick, then by the agent's place in the team.
+[[nodiscard]] inline bool is_before(const planned_stage& a, const planned_stage& b) noexcept {
+  return std::tie(a.tick, a.member) < std::tie(b.tick, b.member);
+}
+
+/// Those of one agent.
+[[nodiscard]] inline std::vector<planned_stage> stages_of(const std::vector<team_member>& members, std::size_t member,
+                                                          double simulation_time) {
+  std::vector<planned_stage> stages;
+  const tick_count last = last_tick(simulation_time);
+  for (tick_count tick = spawn_tick(members[member].spawn_time, simulation_time); tick <= last; tick += stage_ticks)
+    stages.push_back({member, tick});
+  return stages;
+}
+
+/// All stages of a run, in order.
 [[nodiscard]] inline std::vector<planned_stage> stage_order(const std::vector<team_member>& members,
                                                             double simulation_time) {
   std::vector<planned_stage> stages;
   for (std::size_t i = 0; i < members.size(); ++i) {
-    for (tick_count tick = spawn_tick(members[i].spawn_time, simulation_time); tick <= last_tick(simulation_time);
-         tick += stage_ticks)
-      stages.push_back({i, tick});
+    const auto its = stages_of(members, i, simulation_time);
+    stages.insert(stages.end(), its.begin(), its.end());
   }
-  std::sort(stages.begin(), stages.end(), [](const planned_stage& a, const planned_stage& b) {
-    return std::tie(a.tick, a.member) < std::tie(b.tick, b.member);
-  });
+  std::sort(stages.begin(), stages.end(), is_before);
   return stages;
 }
 

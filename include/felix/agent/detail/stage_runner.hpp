@@ -43,6 +43,8 @@ class stage_runner {
 
   task<void> ask(running_stage& stage) {
     tell(stage.about.final_text ? session_event::kind::final_started : session_event::kind::stage_started, stage);
+    if (agents_.prompts() && !stage.is_repeated)
+      agents_.prompts()->started(agents_[stage.member].agent.role(), stage.about);
     stage.begin = co_await this_task::now();
     if (result_.requests++ == 0) funds_.begin(stage.begin);
     stage.answer = co_await as_result(send(stage));
@@ -90,12 +92,14 @@ class stage_runner {
     const token_count charged = funds_.settle(stage);
     if (!stage.about.final_text) grants_.charge(stage, charged - planned);
     if (!stage.answer) {
+      if (agents_.prompts()) agents_.prompts()->failed(who.agent.role(), stage.about);
       note_failure(stage, who);
       grants_.has_moved(stage.member);
       return std::nullopt;
     }
     contribution made = who.agent.take(stage.about, *stage.answer);
     made.tick = stage.tick;
+    if (agents_.prompts()) agents_.prompts()->learn(who.agent.role(), stage.about, made);
     grants_.learn(stage, made.confidence - who.best_confidence, charged);
     who.best_confidence = std::max(who.best_confidence, made.confidence);
     who.motion.adapt(who.agent.confidences());

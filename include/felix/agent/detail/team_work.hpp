@@ -9,6 +9,7 @@
 #include <felix/agent/detail/stage_grants.hpp>
 #include <felix/agent/detail/stage_plan.hpp>
 #include <felix/agent/detail/stage_runner.hpp>
+#include <felix/agent/detail/team_growth.hpp>
 #include <felix/agent/session_options.hpp>
 #include <felix/agent/session_result.hpp>
 #include <felix/async/event.hpp>
@@ -34,12 +35,13 @@ class team_work {
  public:
   /// All are referred to.
   team_work(crew& agents, const std::vector<planned_stage>& stages, session_funds& funds, stage_grants& grants,
-            stage_runner& runner, const session_options& options, session_result& result)
+            stage_runner& runner, team_growth& growth, const session_options& options, session_result& result)
       : agents_{agents},
         planned_{stages},
         funds_{funds},
         grants_{grants},
         runner_{runner},
+        growth_{growth},
         options_{options},
         result_{result} {}
   team_work(team_work&&) = delete;
@@ -85,6 +87,15 @@ class team_work {
     return who.state == agent_report::state::active;
   }
 
+  /// Adds an agent if one more would help, and its stages at their places in the order: none has begun from `first` on.
+  void grow(tick_count now, std::size_t first) {
+    for (const planned_stage& added : growth_.advise(now)) {
+      const auto from = planned_.begin() + static_cast<std::ptrdiff_t>(first);
+      const auto at = std::upper_bound(from, planned_.end(), added, is_before);
+      grants_.insert(static_cast<std::size_t>(at - planned_.begin()), added);
+    }
+  }
+
   running_stage& add(std::size_t k) {
     running_stage& stage = stages_.emplace_back();
     stage.member = planned_[k].member;
@@ -106,6 +117,7 @@ class team_work {
   task<void> run_in_lockstep(nursery& running) {
     for (std::size_t k = 0; k < planned_.size(); ++k) {
       if (k >= options_.window) co_await view_up_to(k - options_.window);
+      if (k > 0) grow(planned_[k - 1].tick, k);
       const worker& who = agents_[planned_[k].member];
       while (!who.in_flight.empty()) co_await settle(stage_at(who.in_flight.front()));
       if (is_over_before(planned_[k])) break;
@@ -176,6 +188,7 @@ class team_work {
     for (std::size_t k = 0; k < planned_.size(); ++k) waiting_.push_back(k);
     bool is_over = false;
     while (!is_over && !waiting_.empty()) {
+      grow_at_the_end();
       bool started = false;
       const bool has_slot = in_flight_ < (funds_.one_at_a_time() ? 1 : options_.slots);
       if (has_slot) {
@@ -186,6 +199,16 @@ class team_work {
       if (!is_over && !started && in_flight_ > 0) co_await settle_first_to_end(running);
     }
     while (in_flight_ > 0) co_await settle_first_to_end(running);
+  }
+
+  /// Stages that have begun keep their indices: those of an agent that is added come after all, and wait in their order.
+  void grow_at_the_end() {
+    const std::size_t before = planned_.size();
+    if (!waiting_.empty()) grow(planned_[waiting_.front()].tick, before);
+    for (std::size_t k = before; k < planned_.size(); ++k) {
+      const auto later = [this](std::size_t a, std::size_t b) { return is_before(planned_[a], planned_[b]); };
+      waiting_.insert(std::upper_bound(waiting_.begin(), waiting_.end(), k, later), k);
+    }
   }
 
   /// Starts the first stage that can start, and drops those that never can. False: the team's work is over.
@@ -276,6 +299,7 @@ class team_work {
   session_funds& funds_;
   stage_grants& grants_;
   stage_runner& runner_;
+  team_growth& growth_;
   const session_options& options_;
   session_result& result_;
   const final_text* text_ = nullptr;
