@@ -5,6 +5,7 @@
 #include "blog_writer/options.hpp"
 #include "blog_writer/output_file.hpp"
 #include "blog_writer/progress.hpp"
+#include "blog_writer/prompt_records.hpp"
 #include "blog_writer/report.hpp"
 #include "blog_writer/role_prompts.hpp"
 #include "model_server/model_server.hpp"
@@ -23,6 +24,7 @@
 #include <optional>
 #include <random>
 #include <string>
+#include <utility>
 
 using namespace std::chrono_literals;
 
@@ -102,20 +104,16 @@ chosen_server choose_server(felix::event_loop& loop, const blog_writer::options&
 
 /// Runs the session and fills the report in. Throws what must end the program with an error.
 void run_session(blog_writer::run_report& report, felix::event_loop& loop, felix::client& llm, const felix::team& team,
-                 std::optional<felix::file_memory>& memory, felix::ledger& budget, felix::stop_token stop) {
+                 felix::session_options options, felix::ledger& budget, felix::stop_token stop) {
   const blog_writer::options& chosen = report.chosen;
   blog_writer::progress progress{chosen.stream};
   blog_writer::live_text live;
-  felix::session_options options{.seed = report.seed, .simulation_time = chosen.simulation_time};
-  if (chosen.eager) options.schedule = felix::session_schedule::eager;
-  options.slots = chosen.max_concurrent;
-  if (memory) options.memory = *memory;
   options.on_event = [&](const felix::session_event& event) {
     progress.show(event);
     if (chosen.stream) live.show(event);
   };
   if (chosen.stream) options.on_delta = [&](const felix::session_delta& delta) { live.show(delta); };
-  felix::session session{llm, team, budget, options};
+  felix::session session{llm, team, budget, std::move(options)};
   try {
     report.result = loop.run(session.run(report.chosen.topic), stop);
     if (!report.result.complete) report.failure = "the final text could not be written; this is the best text so far";
@@ -156,7 +154,7 @@ void keep_standard_descriptors() {
 
 int write_blog(const blog_writer::options& chosen) {
   std::optional<blog_writer::output_file> output;
-  if (chosen.save_output) output.emplace(*chosen.save_output);
+  if (chosen.save_output) output.emplace("--save-output", *chosen.save_output);
   std::optional<felix::file_memory> memory;
   if (chosen.memory) {
     memory.emplace(*chosen.memory);
@@ -165,9 +163,19 @@ int write_blog(const blog_writer::options& chosen) {
                       *chosen.memory, lost.damaged, lost.torn_bytes));
   }
   felix::team team = team_of(chosen.complexity);
-  if (chosen.role_prompts) {
-    for (const auto& [role, prompt] : blog_writer::read_role_prompts(*chosen.role_prompts))
-      team.set_prompt(role, prompt);
+  blog_writer::role_prompts own;
+  if (chosen.role_prompts) own = blog_writer::read_role_prompts(*chosen.role_prompts);
+  for (felix::role role :
+       {felix::roles::research, felix::roles::analysis, felix::roles::critic, felix::roles::synthesis}) {
+    if (const auto found = own.find(std::string{role.name.name()}); found != own.end()) role.prompt = found->second;
+    team.set_role(chosen.optimise_prompts ? blog_writer::with_usual_variants(std::move(role)) : role);
+  }
+
+  std::optional<felix::prompt_optimiser> prompts;
+  std::optional<blog_writer::output_file> records;
+  if (chosen.optimise_prompts) {
+    prompts = blog_writer::read_prompt_records(*chosen.optimise_prompts);
+    records.emplace("--optimise-prompts", *chosen.optimise_prompts);
   }
 
   felix::event_loop loop;
@@ -178,13 +186,19 @@ int write_blog(const blog_writer::options& chosen) {
   const chosen_server server = choose_server(loop, chosen, ctrl_c.get_token());
   report.server = server.url;
   report.simulated = server.simulated != nullptr;
+  felix::session_options options{.seed = report.seed, .simulation_time = chosen.simulation_time};
+  if (chosen.eager) options.schedule = felix::session_schedule::eager;
+  options.slots = chosen.max_concurrent;
+  if (memory) options.memory = *memory;
+  if (chosen.dynamic_spawning) options.spawning = felix::spawn_options{};
+  options.prompts = std::move(prompts);
   felix::client llm{loop, client_options_of(chosen, server.url)};
   if (chosen.strict_mode) {
     felix::strict_budget budget;
-    run_session(report, loop, llm, team, memory, budget, ctrl_c.get_token());
+    run_session(report, loop, llm, team, options, budget, ctrl_c.get_token());
   } else {
     felix::normal_budget budget;
-    run_session(report, loop, llm, team, memory, budget, ctrl_c.get_token());
+    run_session(report, loop, llm, team, options, budget, ctrl_c.get_token());
   }
   if (chosen.debug) say(fmt::format("debug: {}", llm.usage_stats()));
 
@@ -192,6 +206,7 @@ int write_blog(const blog_writer::options& chosen) {
   int status = ctrl_c.stop_requested() ? exit_interrupted : report.result.complete ? 0 : exit_incomplete;
   if (!print(blog_writer::as_text(report))) status = exit_incomplete;
   if (output) output->write(blog_writer::as_json(report));
+  if (records) records->write(blog_writer::as_prompt_records(report.result.prompts));
   return status;
 }
 

@@ -40,7 +40,7 @@ std::optional<options> parse(int argc, const char* const* argv) {
       "Without --base-url it uses http://localhost:1234/v1 if a server answers there, and else a simulated one."};
   app.name("blog_writer");
   app.add_option("TOPIC", chosen.topic, "What to write about")->required();
-  app.add_flag("--strict-mode", chosen.strict_mode,
+  app.add_flag("--strict-mode,!--no-strict-mode", chosen.strict_mode,
                "Small prompts and answers for lightweight models: 2,000 tokens in all");
   app.add_option("--max-concurrent", chosen.max_concurrent, "Requests at the same time")
       ->check(CLI::Range(std::size_t{1}, std::size_t{1024}))
@@ -62,7 +62,8 @@ std::optional<options> parse(int argc, const char* const* argv) {
         return number && value > 0 && value <= 1'000 ? std::string{} : text + " is not a number above 0 and up to 1000";
       })
       ->capture_default_str();
-  app.add_option("--base-url", chosen.base_url, "An OpenAI-compatible server, such as http://localhost:1234/v1");
+  app.add_option("--base-url,--lm-studio-url", chosen.base_url,
+                 "An OpenAI-compatible server, such as http://localhost:1234/v1");
   app.add_option("--model", chosen.model, "Its model")->capture_default_str();
   app.add_option("--api-key-env", chosen.api_key_env, "The environment variable that holds the API key");
   app.add_option("--save-output", chosen.save_output, "Save the post and all figures as JSON");
@@ -75,6 +76,10 @@ std::optional<options> parse(int argc, const char* const* argv) {
       "A JSON file of system prompts by role, such as {\"research\": \"Find sources. At most {words} words.\"}; "
       "{focus}, {depth}, {stage}, {tokens} and {words} are filled in");
   app.add_option("--memory", chosen.memory, "A file of what former runs have found; this run uses it and adds to it");
+  app.add_flag("--dynamic-spawning", chosen.dynamic_spawning,
+               "Add agents while the team is unsure, contradicts itself or misses something");
+  app.add_option("--optimise-prompts", chosen.optimise_prompts,
+                 "A file of what several prompts of each role have brought; this run tries them and adds to it");
   try {
     app.parse(argc, argv);
   } catch (const CLI::CallForHelp&) {
@@ -87,6 +92,8 @@ std::optional<options> parse(int argc, const char* const* argv) {
   if (chosen.sequential) chosen.max_concurrent = 1;
   if (chosen.save_output && chosen.save_output->empty()) throw usage_error{"--save-output: the file name is empty"};
   if (chosen.memory && chosen.memory->empty()) throw usage_error{"--memory: the file name is empty"};
+  if (chosen.optimise_prompts && chosen.optimise_prompts->empty())
+    throw usage_error{"--optimise-prompts: the file name is empty"};
   if (chosen.role_prompts && chosen.role_prompts->empty()) throw usage_error{"--role-prompts: the file name is empty"};
   return chosen;
 }

@@ -27,6 +27,8 @@ struct options {
   bool stream = false;
   std::optional<std::string> role_prompts;
   std::optional<std::string> memory;
+  bool dynamic_spawning = false;
+  std::optional<std::string> optimise_prompts;
 };
 
 /// What the user has to change: printed as it is, exit status 2.

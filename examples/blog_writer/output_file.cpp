@@ -19,9 +19,9 @@
 
 namespace blog_writer {
 
-output_file::output_file(std::string path) : path_{std::move(path)} {
-  const auto refuse = [this](int why) {
-    throw usage_error{fmt::format("--save-output: {} cannot be written: {}", path_, std::strerror(why))};
+output_file::output_file(std::string_view option, std::string path) : path_{std::move(path)} {
+  const auto refuse = [&](int why) {
+    throw usage_error{fmt::format("{}: {} cannot be written: {}", option, path_, std::strerror(why))};
   };
   struct stat found{};
   const bool exists = ::stat(path_.c_str(), &found) == 0;

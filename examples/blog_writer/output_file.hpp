@@ -11,8 +11,8 @@ namespace blog_writer {
 /// regular file (a pipe, /dev/stdout) is written to directly.
 class output_file {
  public:
-  /// Throws usage_error when it cannot be written.
-  explicit output_file(std::string path);
+  /// Throws usage_error, which names the option that asks for it, when it cannot be written.
+  output_file(std::string_view option, std::string path);
   output_file(output_file&&) = delete;
   ~output_file();
 

@@ -24,6 +24,7 @@ std::string describe(const felix::session_event& event) {
                          event.confidence);
     case kind::stage_failed: return fmt::format("stage {} failed: {}", event.stage, event.message);
     case kind::stage_dropped: return fmt::format("rests from tick {} on: {}", event.tick, event.message);
+    case kind::agent_added: return fmt::format("joins at tick {}: {}", event.tick, event.message);
     case kind::accepted:
       return fmt::format("accepted with confidence {:.2f}: the team's work is done", event.confidence);
     case kind::final_started: return "writes the final text …";

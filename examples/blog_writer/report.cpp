@@ -67,6 +67,10 @@ std::string as_text(const run_report& report) {
                  result.requests, result.failed, result.dropped, report.chosen.max_concurrent);
   fmt::format_to(out, "Tokens     {}{}\n", report.budget,
                  result.usage.estimated ? "\n  (estimated: the server sent no usage)" : "");
+  std::size_t added = 0;
+  for (const auto& agent : result.agents) added += agent.added_for ? 1U : 0U;
+  if (report.chosen.dynamic_spawning)
+    fmt::format_to(out, "Agents     {}, of which {} were added\n", result.agents.size(), added);
   fmt::format_to(out, "Memory     {:.0f} MB at most\n", static_cast<double>(report.peak_rss_bytes) / 1e6);
   if (report.chosen.memory) fmt::format_to(out, "Findings   {} remembered that were new\n", result.remembered);
   fmt::format_to(out, "Seed       {}\n", report.seed);
@@ -111,6 +115,9 @@ std::string as_json(const run_report& report) {
                               {"stages", agent.stages},
                               {"tokens", agent.usage.total_tokens},
                               {"state", state_name(agent.last_state)}});
+  for (std::size_t i = 0; i < result.agents.size(); ++i) {
+    if (const auto why = result.agents[i].added_for) json["agents"][i]["added_because"] = to_text(*why);
+  }
   json["contributions"] = nlohmann::ordered_json::array();
   for (const auto& made : result.contributions)
     json["contributions"].push_back({{"agent", made.agent.name()},

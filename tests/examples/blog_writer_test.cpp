@@ -287,6 +287,83 @@ TEST_CASE("blog_writer: role prompts that cannot be used are refused before any 
   CHECK(server.requests().empty());
 }
 
+TEST_CASE("blog_writer: --dynamic-spawning adds agents where the team needs them, and says why",
+          "[examples][blog_writer]") {
+  const scratch folder;
+  fault_server server{[](const felix::test::request& asked) {
+    return asked.method == "GET" ? felix::test::http(200, R"({"data":[]})")
+                                 : felix::test::chat("Tea is old. However, its origin is unknown.");
+  }};
+  const auto run = [&](std::vector<std::string> more) {
+    std::vector<std::string> arguments{
+        "t",      "--base-url",    server.url(),       "--random-seed", "3", "--complexity",
+        "simple", "--save-output", folder / "out.json"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    program blog{FELIX_BLOG_WRITER, arguments};
+    const int status = blog.wait();
+    INFO(blog.err());
+    CHECK(status == 0);
+    return std::pair{blog.out() + blog.err(), nlohmann::json::parse(content_of(folder / "out.json"))};
+  };
+  CHECK(run({}).second["agents"].size() == 3);
+  const auto [said, json] = run({"--dynamic-spawning"});
+  REQUIRE(json["agents"].size() > 3);
+  CHECK(json["agents"][3]["added_because"].get<std::string>().find("confidence") == std::string::npos);
+  CHECK(json["agents"][3]["stages"] > 0);
+  CHECK_FALSE(json["agents"][0].contains("added_because"));
+  CHECK_THAT(said, ContainsSubstring("joins at tick"));
+  CHECK_THAT(said, ContainsSubstring("of which 1 were added"));
+}
+
+TEST_CASE("blog_writer: --optimise-prompts tries several, and goes on from what former runs have learned",
+          "[examples][blog_writer]") {
+  const scratch folder;
+  fault_server server{[](const felix::test::request& asked) {
+    return asked.method == "GET" ? felix::test::http(200, R"({"data":[]})") : felix::test::chat("Tea is old.");
+  }};
+  const auto answers = [&] {
+    program blog{FELIX_BLOG_WRITER, {"t", "--base-url", server.url(), "--optimise-prompts", folder / "prompts.json"}};
+    const int status = blog.wait();
+    INFO(blog.err());
+    CHECK(status == 0);
+    int sum = 0;
+    for (const auto& each : nlohmann::json::parse(content_of(folder / "prompts.json")))
+      sum += each["answers"].get<int>();
+    return sum;
+  };
+  const int first = answers();
+  CHECK(first > 0);
+  CHECK(answers() > first);
+  int tried = 0;
+  for (const auto& request : server.requests())
+    tried += request.body.find("Be concise and structured.") != std::string::npos;
+  CHECK(tried > 0);
+
+  const std::size_t requests = server.requests().size();
+  const auto refused = [&](const std::string& content, const std::string& why) {
+    std::ofstream{folder / "prompts.json"} << content;
+    CHECK(exit_of({"t", "--base-url", server.url(), "--optimise-prompts", folder / "prompts.json"}, why) == 2);
+    CHECK(content_of(folder / "prompts.json") == content);
+  };
+  refused("no JSON", "is not what blog_writer has written");
+  refused("[{}]", "is not what blog_writer has written");
+  refused(R"([{"role":"research","third":7,"final_text":false,"prompt":1,"answers":1,"worth":1,"best":1}])",
+          "a record of role \"research\" is damaged");
+  CHECK(exit_of({"t", "--optimise-prompts", folder / "no/where"}, "--optimise-prompts: ") == 2);
+  CHECK(exit_of({"t", "--optimise-prompts", ""}, "--optimise-prompts: the file name is empty") == 2);
+  CHECK(server.requests().size() == requests);
+}
+
+TEST_CASE("blog_writer: --no-strict-mode and --lm-studio-url are understood", "[examples][blog_writer]") {
+  model_server::server server{{.speed = 5000}};
+  const scratch folder;
+  program blog{FELIX_BLOG_WRITER,
+               {"t", "--strict-mode", "--no-strict-mode", "--lm-studio-url", server.url(), "--save-output",
+                folder / "out.json"}};
+  CHECK(blog.wait() == 0);
+  CHECK(nlohmann::json::parse(content_of(folder / "out.json"))["strict_mode"] == false);
+}
+
 TEST_CASE("blog_writer: --simulation-time scales the run, and 0 or less is refused", "[examples][blog_writer]") {
   model_server::server server{{.speed = 5000}};
   const auto brief = saved(server.url(), "Write about tea", {"--simulation-time", "0.05", "--random-seed", "1"});
@@ -447,10 +524,10 @@ TEST_CASE("output_file: replaces a file as a whole, and leaves it alone until th
   const std::string path = folder / "kept.json";
   std::ofstream{path} << "before";
   ::chmod(path.c_str(), 0640);
-  { blog_writer::output_file file{path}; }
+  { blog_writer::output_file file{"--save-output", path}; }
   CHECK(content_of(path) == "before");
   {
-    blog_writer::output_file file{path};
+    blog_writer::output_file file{"--save-output", path};
     CHECK(content_of(path) == "before");
     file.write("after");
   }
@@ -460,11 +537,11 @@ TEST_CASE("output_file: replaces a file as a whole, and leaves it alone until th
   CHECK((found.st_mode & 0777U) == 0640);
   const std::string link = folder / "link.json";
   std::filesystem::create_symlink(path, link);
-  blog_writer::output_file{link}.write("through the link");
+  blog_writer::output_file{"--save-output", link}.write("through the link");
   CHECK(std::filesystem::is_symlink(link));
   CHECK(content_of(path) == "through the link");
   CHECK(std::distance(std::filesystem::directory_iterator{folder.path}, {}) == 2);  // nothing is left beside them
-  blog_writer::output_file{"/dev/null"}.write("gone");
+  blog_writer::output_file{"--save-output", "/dev/null"}.write("gone");
   CHECK(std::filesystem::is_character_file("/dev/null"));
 }
 
