@@ -18,16 +18,6 @@ namespace {
 
 double seconds(std::chrono::nanoseconds duration) { return std::chrono::duration<double>(duration).count(); }
 
-std::string_view state_name(felix::agent_report::state state) {
-  switch (state) {
-    case felix::agent_report::state::waiting: return "waiting";
-    case felix::agent_report::state::active: return "active";
-    case felix::agent_report::state::completed: return "completed";
-    case felix::agent_report::state::failed: return "failed";
-  }
-  return "unknown";
-}
-
 }  // namespace
 
 std::int64_t peak_rss_bytes() {
@@ -114,7 +104,7 @@ std::string as_json(const run_report& report) {
                               {"spawn_time", agent.spawn_time},
                               {"stages", agent.stages},
                               {"tokens", agent.usage.total_tokens},
-                              {"state", state_name(agent.last_state)}});
+                              {"state", to_string(agent.state)}});
   for (std::size_t i = 0; i < result.agents.size(); ++i) {
     if (const auto why = result.agents[i].added_for) json["agents"][i]["added_because"] = to_text(*why);
   }

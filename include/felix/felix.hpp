@@ -3,11 +3,15 @@
 #pragma once
 
 #include <felix/agent/agent.hpp>
+#include <felix/agent/agent_state.hpp>
+#include <felix/agent/agent_stream.hpp>
+#include <felix/agent/agent_task.hpp>
 #include <felix/agent/central_post.hpp>
 #include <felix/agent/compression.hpp>
 #include <felix/agent/confidence.hpp>
 #include <felix/agent/confidence_monitor.hpp>
 #include <felix/agent/content_analysis.hpp>
+#include <felix/agent/contribution.hpp>
 #include <felix/agent/file_memory.hpp>
 #include <felix/agent/findings.hpp>
 #include <felix/agent/helix.hpp>

@@ -3,6 +3,7 @@
 #include <felix/agent/agent.hpp>
 
 #include <felix/async/simulated_loop.hpp>
+#include <felix/async/timeout.hpp>
 #include <felix/async/when_all.hpp>
 #include <felix/llm/scripted_model.hpp>
 #include "support/catch.hpp"
@@ -352,4 +353,26 @@ TEST_CASE("agent: is told by its role, depth and stage how much to compress what
   CHECK(told(1, "- [a] x").find("Compress findings by 85%") != std::string::npos);
   CHECK(told(2, "- [a] x").find("Compress findings by 90%") != std::string::npos);
   CHECK(told(2, "").find("Compress") == std::string::npos);
+}
+
+TEST_CASE("agent: says what it has done: answers, failures, tokens, time and trend", "[agent][agent_class]") {
+  felix::simulated_loop loop;
+  felix::scripted_model model{loop};
+  model.on("down").fail(felix::transport_error{"connection refused", 7}).after(1s);
+  model.on("late").reply("late").after(1h);
+  model.on("").reply("Fine.").after(2s);
+  agent critic{model, felix::roles::critic};
+  CHECK(critic.usage_stats().mean_time() == 0s);
+  const auto first = loop.run(critic(agent_task{"up"}.at(0.1)));
+  const auto second = loop.run(critic(agent_task{"up"}.at(0.7)));
+  CHECK_THROWS_AS(loop.run(critic("down")), felix::transport_error);
+  CHECK_THROWS_AS(loop.run(felix::timeout(5s, critic("late"))), felix::timed_out);
+  const felix::agent_usage used = critic.usage_stats();
+  CHECK(used.answers == 2);
+  CHECK(used.failed == 1);
+  CHECK(used.usage == first.usage + second.usage);
+  CHECK(used.time == 5s);
+  CHECK(used.mean_time() == std::chrono::nanoseconds{5s} / 3);
+  CHECK(used.confidence == second.confidence);
+  CHECK(used.confidence_trend == second.confidence - first.confidence);
 }

@@ -127,5 +127,5 @@ TEST_CASE("session: a stage that its run's time has cut before anything came doe
   const outcome got = run(budget, 1, {.limits = {.time = 5s}}, 4, {.latency = 900ms});  // the soft line is at 4 s
   CHECK(got.result.failed == 0);
   CHECK(std::count(got.dropped.begin(), got.dropped.end(), "the time of the run was over before anything came") > 0);
-  for (const auto& agent : got.result.agents) CHECK(agent.last_state != felix::agent_report::state::failed);
+  for (const auto& agent : got.result.agents) CHECK(agent.state != felix::agent_state::failed);
 }

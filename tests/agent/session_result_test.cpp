@@ -9,5 +9,5 @@ TEST_CASE("session_result: says nothing before there is anything to say", "[agen
   CHECK_FALSE(none.accepted);
   CHECK(none.final_text.empty());
   CHECK(none.usage == felix::token_usage{});
-  CHECK(felix::agent_report{}.last_state == felix::agent_report::state::waiting);
+  CHECK(felix::agent_report{}.state == felix::agent_state::waiting);
 }

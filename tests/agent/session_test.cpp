@@ -253,7 +253,7 @@ TEST_CASE("session: an agent whose call fails is failed, and the others and the 
   CHECK(result.complete);
   CHECK(result.failed == 2);  // each of the two, once
   for (const auto& agent : result.agents) {
-    if (agent.role == felix::role_id{"analysis"}) CHECK(agent.last_state == felix::agent_report::state::failed);
+    if (agent.role == felix::role_id{"analysis"}) CHECK(agent.state == felix::agent_state::failed);
   }
   CHECK(std::count_if(events.begin(), events.end(),
                       [](const auto& e) { return e.what == felix::session_event::kind::stage_failed; }) == 2);
@@ -560,7 +560,7 @@ TEST_CASE("session: a writer that has failed writes the final text only when no 
   CHECK(result.complete);
   for (const auto& made : result.contributions) {
     for (const auto& agent : result.agents) {
-      if (made.final_text && agent.id == made.agent) CHECK(agent.last_state != felix::agent_report::state::failed);
+      if (made.final_text && agent.id == made.agent) CHECK(agent.state != felix::agent_state::failed);
     }
   }
 }

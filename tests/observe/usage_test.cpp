@@ -108,3 +108,13 @@ TEST_CASE("usage: a post is one line", "[observe][usage]") {
   CHECK(fmt::format("{}", post).find("(at most 5); 1 subscribers, 9 delivered; 1 dropped, 0 rejected; waits") !=
         std::string::npos);
 }
+
+TEST_CASE("usage: what an agent has done is one line", "[observe][usage]") {
+  const felix::agent_usage used{.answers = 3,
+                                .failed = 1,
+                                .usage = {.total_tokens = 420},
+                                .time = 8s,
+                                .confidence = 0.625,
+                                .confidence_trend = -0.05};
+  CHECK(fmt::format("{}", used) == "3 answers, 1 failed, 420 tokens, 2.0 s a task, confidence 0.62 (-0.05)");
+}

@@ -2,13 +2,17 @@
 // agent: one worker: a role, a model, and what it has done so far.
 #pragma once
 
+#include <felix/agent/agent_stream.hpp>
+#include <felix/agent/agent_task.hpp>
 #include <felix/agent/confidence.hpp>
-#include <felix/agent/motion.hpp>
+#include <felix/agent/contribution.hpp>
 #include <felix/agent/prompt.hpp>
 #include <felix/agent/random.hpp>
 #include <felix/agent/role.hpp>
 #include <felix/agent/tool.hpp>
 #include <felix/agent/tool_loop.hpp>
+#include <felix/async/sleep.hpp>
+#include <felix/async/sync_wait.hpp>
 #include <felix/async/task.hpp>
 #include <felix/budget/role_id.hpp>
 #include <felix/budget/run_limits.hpp>
@@ -18,75 +22,16 @@
 #include <felix/llm/model.hpp>
 #include <felix/usage.hpp>
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 namespace felix::inline v1 {
-
-/// What an agent is asked to do. Built fluently; a plain text will do.
-class agent_task {
- public:
-  agent_task(std::string text) : text_{std::move(text)} {}
-  agent_task(const char* text) : text_{text} {}
-
-  agent_task& priority(request_priority level) & {
-    priority_ = level;
-    return *this;
-  }
-  agent_task priority(request_priority level) && { return std::move(priority(level)); }
-  /// Where on the helix: 0 broad to 1 focused.
-  agent_task& at(double depth) & {
-    if (!(depth >= 0 && depth <= 1))
-      throw error{errc::invalid_argument, "agent_task: depth is " + std::to_string(depth) + "; use 0 to 1"};
-    depth_ = depth;
-    return *this;
-  }
-  agent_task at(double depth) && { return std::move(at(depth)); }
-  /// What others found, to build on.
-  agent_task& findings(std::string text) & {
-    findings_ = std::move(text);
-    return *this;
-  }
-  agent_task findings(std::string text) && { return std::move(findings(std::move(text))); }
-  /// The most tokens of the answer, at least 1; without it there is no limit.
-  agent_task& max_tokens(token_count tokens) & {
-    if (tokens < 1)
-      throw error{errc::invalid_argument, "agent_task: max_tokens is " + std::to_string(tokens) +
-                                              "; ask for at least 1, or do not give the task"};
-    max_tokens_ = tokens;
-    return *this;
-  }
-  agent_task max_tokens(token_count tokens) && { return std::move(max_tokens(tokens)); }
-
- private:
-  friend class agent;
-  std::string text_, findings_;
-  request_priority priority_ = request_priority::normal;
-  double depth_ = 0;
-  token_count max_tokens_ = 0;  // 0: none was given
-};
-
-/// What an agent gives back.
-struct contribution {
-  contribution() = default;  // declared: g++ 12 destroys awaited aggregates twice, and publish() takes one
-
-  agent_id agent = {};
-  role_id role = {};
-  std::string text = {};
-  int stage = 1;
-  double depth = 0;
-  double confidence = 0;  ///< 0 to 1, by the role's curve and the text's quality
-  token_usage usage = {};
-  felix::finish_reason finish_reason = felix::finish_reason::stop;
-  tick_count tick = 0;      ///< logical time of the stage, in a session
-  bool final_text = false;  ///< a part of a session's result
-  std::vector<tool_call_record> tool_calls = {};
-  tool_loop_end tools_ended_by = tool_loop_end::answered;  ///< why no more tools were called
-};
 
 struct agent_options {
   agent_id id = {};                        ///< empty: the role's name
@@ -95,6 +40,20 @@ struct agent_options {
   std::vector<tool> tools = {};            ///< what it may call while it works on a task
   int max_tool_rounds = 4;                 ///< answers that may ask for calls, for each task; then one more without
   run_limits tool_limits = {};             ///< of all rounds of a task together
+};
+
+/// What an agent has done so far.
+struct agent_usage {
+  int answers = 0;  ///< a task with tools may take several, and counts as one
+  int failed = 0;   ///< tasks without an answer; those that were stopped do not count
+  token_usage usage = {};
+  std::chrono::nanoseconds time{0};  ///< of its tasks, from process() or the first next() to the answer or the failure
+  double confidence = 0;             ///< of the last answer
+  double confidence_trend = 0;       ///< of the last ten answers, the last one less the first one
+
+  [[nodiscard]] std::chrono::nanoseconds mean_time() const noexcept {
+    return answers + failed > 0 ? time / (answers + failed) : std::chrono::nanoseconds{0};
+  }
 };
 
 /// A worker that anyone can give tasks to.
@@ -117,19 +76,44 @@ class agent {
 
   /// Asks the model once, or with tools until it has answered (tool_loop.hpp). Each call is a stage of the agent.
   task<contribution> process(agent_task work) {
-    const brief about{.task = std::move(work.text_),
-                      .focus = options_.focus,
-                      .findings = std::move(work.findings_),
-                      .depth = work.depth_,
-                      .stage = stages_ + 1,
-                      .max_tokens = work.max_tokens_};
-    chat_request request = request_for(about).priority(work.priority_);
-    if (about.max_tokens > 0) request.max_tokens(about.max_tokens);
-    if (!options_.tools.empty()) co_return co_await process_with_tools(about, std::move(request));
-    const chat_response answer = co_await llm_.complete(std::move(request));
-    co_return take(about, answer);
+    const auto begun = co_await this_task::now();
+    task<contribution> asked = ask(std::move(work));
+    std::exception_ptr failure;
+    contribution made;
+    try {
+      made = co_await std::move(asked);
+    } catch (...) {
+      failure = std::current_exception();
+    }
+    const auto ended = co_await this_task::now();
+    note(ended - begun, failure);
+    if (failure) std::rethrow_exception(failure);
+    co_return made;
   }
   task<contribution> operator()(agent_task work) { return process(std::move(work)); }
+
+  /// The same for plain code: drives the model's loop, where that is this thread's and idle, and else waits for who drives
+  /// it. That a model has such a loop is known of a client; of another model, or a stack, use the loop's run().
+  /// Throws deadlock_error inside a running loop.
+  contribution process_sync(agent_task work) {
+    std::optional<contribution> made;
+    task<void> all = keep(std::move(work), made);
+    if (!llm_.run_here(all)) sync_wait(std::move(all));
+    return std::move(*made);
+  }
+
+  /// The answer as it comes. It is a stage once it is whole; nothing is sent before the first next().
+  /// Throws error (invalid_argument) for an agent with tools: what they are called for is no answer yet.
+  [[nodiscard]] agent_stream stream(agent_task work) {
+    if (!options_.tools.empty())
+      throw error{errc::invalid_argument, "agent: \"" + std::string{options_.id.name()} +
+                                              "\" has tools, whose rounds cannot be streamed; use process()"};
+    brief about = brief_of(work);
+    chat_request request = request_of(about, work);
+    return {llm_.stream(std::move(request)),
+            [this, about = std::move(about)](const chat_response& answer) { return take(about, answer); },
+            [this](std::chrono::nanoseconds took, const std::exception_ptr& failure) { note(took, failure); }};
+  }
 
   /// The request of one stage, without a limit: for whoever reserves tokens before it is sent. It is told how much to
   /// compress by its role, depth and stage.
@@ -143,8 +127,55 @@ class agent {
   }
 
   /// Makes an answer the agent's contribution: counts the stage and judges its confidence.
-  contribution take(const brief& about, const chat_response& answer) {
+  contribution take(const brief& about, const chat_response& answer) { return take(about, answer, answer.usage()); }
+
+  [[nodiscard]] const agent_id& id() const noexcept { return options_.id; }
+  [[nodiscard]] const felix::role& role() const noexcept { return role_; }
+  [[nodiscard]] const std::string& focus() const noexcept { return options_.focus; }
+  /// Answers so far.
+  [[nodiscard]] int stages() const noexcept { return stages_; }
+  /// The last ten, oldest first.
+  [[nodiscard]] const std::vector<double>& confidences() const noexcept { return confidences_; }
+  [[nodiscard]] agent_usage usage_stats() const noexcept {
+    agent_usage now = used_;
+    now.answers = stages_;
+    if (!confidences_.empty()) {
+      now.confidence = confidences_.back();
+      now.confidence_trend = confidences_.back() - confidences_.front();
+    }
+    return now;
+  }
+  [[nodiscard]] model_ref llm() const noexcept { return llm_; }
+
+ private:
+  static constexpr std::size_t kept_confidences = 10;
+
+  [[nodiscard]] brief brief_of(agent_task& work) const {
+    return {.task = std::move(work.text_),
+            .focus = options_.focus,
+            .findings = std::move(work.findings_),
+            .depth = work.depth_,
+            .stage = stages_ + 1,
+            .max_tokens = work.max_tokens_};
+  }
+  [[nodiscard]] chat_request request_of(const brief& about, const agent_task& work) const {
+    chat_request request = request_for(about).priority(work.priority_);
+    if (about.max_tokens > 0) request.max_tokens(about.max_tokens);
+    return request;
+  }
+
+  task<contribution> ask(agent_task work) {
+    const brief about = brief_of(work);
+    chat_request request = request_of(about, work);
+    if (!options_.tools.empty()) co_return co_await process_with_tools(about, std::move(request));
+    const chat_response answer = co_await llm_.complete(std::move(request));
+    co_return take(about, answer);
+  }
+  task<void> keep(agent_task work, std::optional<contribution>& made) { made = co_await process(std::move(work)); }
+
+  contribution take(const brief& about, const chat_response& answer, const token_usage& spent) {
     ++stages_;
+    used_.usage += spent;
     const double sure = confidence(role_.confidence, about.depth, answer.text(), about.stage, confidences_);
     confidences_.push_back(sure);
     if (confidences_.size() > kept_confidences) confidences_.erase(confidences_.begin());
@@ -155,30 +186,28 @@ class agent {
     made.stage = about.stage;
     made.depth = about.depth;
     made.confidence = sure;
-    made.usage = answer.usage();
+    made.usage = spent;
     made.finish_reason = answer.finish_reason();
     made.final_text = about.final_text;
     return made;
   }
-
-  [[nodiscard]] const agent_id& id() const noexcept { return options_.id; }
-  [[nodiscard]] const felix::role& role() const noexcept { return role_; }
-  [[nodiscard]] const std::string& focus() const noexcept { return options_.focus; }
-  /// Answers so far.
-  [[nodiscard]] int stages() const noexcept { return stages_; }
-  /// The last ten, oldest first.
-  [[nodiscard]] const std::vector<double>& confidences() const noexcept { return confidences_; }
-  [[nodiscard]] model_ref llm() const noexcept { return llm_; }
-
- private:
-  static constexpr std::size_t kept_confidences = 10;
+  void note(std::chrono::nanoseconds took, const std::exception_ptr& failure) {
+    used_.time += took;
+    if (!failure) return;
+    try {
+      std::rethrow_exception(failure);
+    } catch (const cancelled&) {
+      used_.time -= took;
+    } catch (...) {
+      ++used_.failed;
+    }
+  }
 
   task<contribution> process_with_tools(brief about, chat_request request) {
     const tool_loop_options options{.max_rounds = options_.max_tool_rounds, .limits = options_.tool_limits};
     tool_loop loop{options_.tools, options, [this](chat_request next) { return llm_.complete(std::move(next)); }};
     tool_loop_result run = co_await loop.run(std::move(request));
-    contribution made = take(about, run.answer);
-    made.usage = run.usage;
+    contribution made = take(about, run.answer, run.usage);
     made.tool_calls = std::move(run.calls);
     made.tools_ended_by = run.ended_by;
     co_return made;
@@ -189,6 +218,7 @@ class agent {
   agent_options options_;
   int stages_ = 0;
   std::vector<double> confidences_;
+  agent_usage used_;
 };
 
 }  // namespace felix::inline v1

@@ -9,10 +9,11 @@
 #include <algorithm>
 #include <concepts>
 #include <cstddef>
-#include <set>
 #include <span>
 #include <string>
+#include <string_view>
 #include <tuple>
+#include <unordered_set>
 #include <vector>
 
 namespace felix::inline v1 {
@@ -21,21 +22,22 @@ namespace felix::inline v1 {
 ///     - [research_001] Tea is old. It comes from China.
 /// All together have at most `max_bytes`. When that is little, the least confident are left out and the others cut to whole
 /// sentences; to words and an ellipsis where not even the first sentence has room. A blank text is no finding.
-/// `messages` are in their order. O(messages log agents).
+/// `messages` are in their order. O(messages), but for the few that have room.
 [[nodiscard]] inline std::string findings_text(std::span<const post_message> messages, std::size_t max_bytes,
                                                const std::predicate<const post_message&> auto& wanted) {
   std::vector<const post_message*> found;
-  std::set<agent_id> agents;
+  std::unordered_set<std::string_view> agents;
   for (auto message = messages.rbegin(); message != messages.rend(); ++message) {
-    if (!message->text.empty() && wanted(*message) && agents.insert(message->from).second) found.push_back(&*message);
+    if (!message->text.empty() && wanted(*message) && agents.insert(message->from.name()).second)
+      found.push_back(&*message);
   }
-  // They are the newest first, each of another agent. Not a stable sort: clang 19 warns of the one in libstdc++ 12.
-  std::sort(found.begin(), found.end(), [](const post_message* a, const post_message* b) {
-    return std::tie(b->confidence, b->order, a->from) < std::tie(a->confidence, a->order, b->from);
-  });
   // A finding in fewer bytes than this says nothing.
   constexpr std::size_t least_bytes = 80;
   const std::size_t count = std::min(found.size(), std::max<std::size_t>(1, max_bytes / least_bytes));
+  std::partial_sort(found.begin(), found.begin() + static_cast<std::ptrdiff_t>(count), found.end(),
+                    [](const post_message* a, const post_message* b) {
+                      return std::tie(b->confidence, b->order, a->from) < std::tie(a->confidence, a->order, b->from);
+                    });
   std::string text;
   for (std::size_t i = 0; i < count; ++i) {
     const std::string head = (text.empty() ? "- [" : "\n- [") + std::string{found[i]->from.name()} + "] ";

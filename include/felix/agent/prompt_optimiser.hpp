@@ -2,7 +2,7 @@
 // agent: which of a role's prompts to use: the one that brings most for its tokens, as far as is known, and now and then another.
 #pragma once
 
-#include <felix/agent/agent.hpp>  // contribution
+#include <felix/agent/contribution.hpp>
 #include <felix/agent/helix.hpp>  // detail::third_of
 #include <felix/agent/prompt.hpp>
 #include <felix/agent/prompt_score.hpp>

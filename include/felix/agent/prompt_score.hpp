@@ -2,8 +2,8 @@
 // agent: how good an answer to a prompt was.
 #pragma once
 
-#include <felix/agent/agent.hpp>  // contribution
 #include <felix/agent/confidence.hpp>
+#include <felix/agent/contribution.hpp>
 #include <felix/llm/chat_response.hpp>
 #include <felix/usage.hpp>
 #include <felix/utf8.hpp>

@@ -2,9 +2,10 @@
 // agent: what happens in a session while it runs, and what it has brought.
 #pragma once
 
-#include <felix/agent/agent.hpp>
-#include <felix/agent/central_post.hpp>
+#include <felix/agent/agent_state.hpp>
+#include <felix/agent/contribution.hpp>
 #include <felix/agent/motion.hpp>
+#include <felix/agent/post_message.hpp>
 #include <felix/agent/prompt_optimiser.hpp>
 #include <felix/agent/spawn_advisor.hpp>
 #include <felix/budget/adaptive.hpp>
@@ -56,14 +57,13 @@ struct session_delta {
 
 /// An agent of a session, afterwards.
 struct agent_report {
-  enum class state : unsigned char { waiting, active, completed, failed };
   agent_id id = {};
   role_id role = {};
   std::string focus = {};
   double spawn_time = 0;
   int stages = 0;  ///< answers, the final text included
   token_usage usage = {};
-  state last_state = state::waiting;
+  agent_state state = agent_state::waiting;
   std::optional<spawn_reason> added_for = {};  ///< of one that was not there from the beginning
 };
 

@@ -2,9 +2,9 @@
 // agent: whether a team needs one more agent, of which role, when, and why.
 #pragma once
 
-#include <felix/agent/agent.hpp>  // contribution
 #include <felix/agent/confidence_monitor.hpp>
 #include <felix/agent/content_analysis.hpp>
+#include <felix/agent/contribution.hpp>
 #include <felix/agent/detail/stage_plan.hpp>
 #include <felix/agent/motion.hpp>
 #include <felix/agent/random.hpp>

@@ -51,11 +51,15 @@ class model_ref {
   model_ref(M& referred) noexcept
       : object_{const_cast<void*>(static_cast<const volatile void*>(std::addressof(referred)))},
         complete_{&call<M>},
-        stream_{&open<M>} {}
+        stream_{&open<M>},
+        run_here_{&run<M>} {}
 
   task<chat_response> complete(chat_request request) { return complete_(object_, std::move(request)); }
   /// Of a model that cannot stream, the whole answer is one delta.
   chat_stream stream(chat_request request) { return stream_(object_, std::move(request)); }
+  /// Runs `work` on the model's own loop, where it has one that is this thread's and idle (a client's, see there). False, and
+  /// nothing was begun: it has none.
+  [[nodiscard]] bool run_here(task<void>& work) { return run_here_(object_, work); }
 
  private:
   template <class M>
@@ -83,9 +87,21 @@ class model_ref {
     }
   }
 
+  template <class M>
+  static bool run(void* object, task<void>& work) {
+    if constexpr (requires(M& referred) {
+                    { referred.run_here(work) } -> std::same_as<bool>;
+                  }) {
+      return static_cast<M*>(object)->run_here(work);
+    } else {
+      return false;
+    }
+  }
+
   void* object_;
   task<chat_response> (*complete_)(void*, chat_request);
   chat_stream (*stream_)(void*, chat_request);
+  bool (*run_here_)(void*, task<void>&);
 };
 
 static_assert(streaming_model<model_ref>);

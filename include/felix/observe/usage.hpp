@@ -2,6 +2,7 @@
 // observe: what a run has used, as text for people.
 #pragma once
 
+#include <felix/agent/agent.hpp>
 #include <felix/agent/central_post.hpp>
 #include <felix/agent/session_result.hpp>
 #include <felix/budget/budget_scope.hpp>
@@ -65,6 +66,20 @@ struct fmt::formatter<felix::scope_status> {
       out = fmt::format_to(out, "; {} of {} in money, {} reserved, {} left", money(cost->settled), money(cost->cap),
                            money(cost->reserved), money(cost->left()));
     return out;
+  }
+};
+
+/// `fmt::print("{}\n", agent.usage_stats())`: one line.
+template <>
+struct fmt::formatter<felix::agent_usage> {
+  constexpr auto parse(fmt::format_parse_context& context) { return context.begin(); }
+
+  template <class Context>
+  auto format(const felix::agent_usage& used, Context& context) const {
+    return fmt::format_to(
+        context.out(), "{} answers, {} failed, {} tokens, {:.1f} s a task, confidence {:.2f} ({:+.2f})", used.answers,
+        used.failed, used.usage.total_tokens, std::chrono::duration<double>{used.mean_time()}.count(), used.confidence,
+        used.confidence_trend);
   }
 };
 

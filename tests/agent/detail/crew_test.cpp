@@ -49,7 +49,7 @@ TEST_CASE("crew: each member is an agent that spawns in its time", "[agent][crew
     CHECK(agents[i].agent.id() == members[i].id);
     CHECK(agents[i].agent.focus() == members[i].focus);
     CHECK(agents.role_of(i) == members[i].role.name);
-    CHECK(agents[i].state == felix::agent_report::state::waiting);
+    CHECK(agents[i].state == felix::agent_state::waiting);
     CHECK(agents.is_writer(i) == (members[i].role.name == felix::role_id{"synthesis"}));
   }
   CHECK(agents.post().stats().agents == 6);
@@ -93,7 +93,7 @@ TEST_CASE("crew: reports what became of each", "[agent][crew]") {
   crew agents{model, felix::teams::simple(), seven};
   agents[1].stages = 3;
   agents[1].usage = {.prompt_tokens = 5, .completion_tokens = 6, .total_tokens = 11};
-  agents[1].state = felix::agent_report::state::failed;
+  agents[1].state = felix::agent_state::failed;
   const auto reports = agents.reports();
   REQUIRE(reports.size() == 3);
   CHECK(reports[1].id == felix::agent_id{"analysis_001"});
@@ -102,8 +102,8 @@ TEST_CASE("crew: reports what became of each", "[agent][crew]") {
   CHECK(reports[1].spawn_time >= 0.3);
   CHECK(reports[1].stages == 3);
   CHECK(reports[1].usage.total_tokens == 11);
-  CHECK(reports[1].last_state == felix::agent_report::state::failed);
-  CHECK(reports[0].last_state == felix::agent_report::state::waiting);
+  CHECK(reports[1].state == felix::agent_state::failed);
+  CHECK(reports[0].state == felix::agent_state::waiting);
 }
 
 TEST_CASE("crew: one more gets its stages, and is in the reports with the reason", "[agent][crew]") {

@@ -61,9 +61,9 @@ TEST_CASE("final_text: the deepest writes, and who has failed only when no other
   CHECK(with.text->writers() == std::vector{report});
   with.agents[summary].motion.advance_to(20);
   CHECK(with.text->writers() == std::vector{summary});
-  with.agents[summary].state = felix::agent_report::state::failed;
+  with.agents[summary].state = felix::agent_state::failed;
   CHECK(with.text->writers() == std::vector{report});
-  with.agents[report].state = felix::agent_report::state::failed;
+  with.agents[report].state = felix::agent_state::failed;
   CHECK(with.text->writers() == std::vector{summary});
 }
 

@@ -218,7 +218,7 @@ TEST_CASE("stage_grants: stages of agents that have failed or arrived are none t
   rig with{3'000, {.adaptive = learned}};
   running_stage analysis;
   REQUIRE(with.grants.judge(with.of(analysis, 1)) == shortage::of_worth);
-  with.agents[0].state = felix::agent_report::state::failed;
+  with.agents[0].state = felix::agent_state::failed;
   with.agents[2].motion.advance_to(1'000);
   CHECK(with.grants.judge(analysis) == shortage::none);
 }

@@ -89,7 +89,7 @@ TEST_CASE("stage_runner: a failure is told, and ends the agent", "[agent][stage_
   running_stage stage;
   with.run(stage);
   CHECK(with.result.failed == 1);
-  CHECK(with.agents[0].state == felix::agent_report::state::failed);
+  CHECK(with.agents[0].state == felix::agent_state::failed);
   CHECK(with.runner.last_failure());
   CHECK(with.agents.post().messages().empty());
   CHECK(with.budget.system_status().settled == 0);

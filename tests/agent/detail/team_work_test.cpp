@@ -96,7 +96,7 @@ TEST_CASE("team_work: agents complete at the bottom of the helix, and have no st
   rig with{three(), {.simulation_time = 3.0, .schedule = schedule}};
   static_cast<void>(with.run());
   for (std::size_t i = 0; i < 3; ++i) {
-    CHECK(with.agents[i].state == felix::agent_report::state::completed);
+    CHECK(with.agents[i].state == felix::agent_state::completed);
     CHECK(with.agents[i].stages >= 4);
     CHECK(with.agents[i].stages < 16);
   }

@@ -34,7 +34,7 @@ namespace detail {
 struct worker {
   felix::agent agent;
   helix_motion motion;
-  agent_report::state state = agent_report::state::waiting;
+  agent_state state = agent_state::waiting;
   int stages = 0;  // answers
   double best_confidence = 0;
   token_usage usage = {};
@@ -123,7 +123,7 @@ class crew {
                      .spawn_time = members_[i].spawn_time,
                      .stages = workers_[i].stages,
                      .usage = workers_[i].usage,
-                     .last_state = workers_[i].state,
+                     .state = workers_[i].state,
                      .added_for = workers_[i].added_for});
     }
     return all;

@@ -56,8 +56,8 @@ class final_text {
   [[nodiscard]] std::vector<std::size_t> writers() const {
     std::vector<std::size_t> chosen = writers_;
     const auto before = [this](std::size_t a, std::size_t b) {
-      const bool a_failed = agents_[a].state == agent_report::state::failed;
-      const bool b_failed = agents_[b].state == agent_report::state::failed;
+      const bool a_failed = agents_[a].state == agent_state::failed;
+      const bool b_failed = agents_[b].state == agent_state::failed;
       if (a_failed != b_failed) return b_failed;
       const double a_depth = agents_[a].motion.depth(), b_depth = agents_[b].motion.depth();
       return a_depth != b_depth ? a_depth > b_depth : a < b;

@@ -186,7 +186,7 @@ class stage_grants {
   /// Unless its agent changes its speed.
   [[nodiscard]] bool may_still_come(std::size_t k) const {
     const worker& who = agents_[stages_[k].member];
-    if (has_begun_[k] || who.state == agent_report::state::failed) return false;
+    if (has_begun_[k] || who.state == agent_state::failed) return false;
     helix_motion motion = who.motion;
     motion.advance_to(stages_[k].tick);
     return !motion.completed();

@@ -104,6 +104,7 @@ class stage_runner {
     who.best_confidence = std::max(who.best_confidence, made.confidence);
     who.motion.adapt(who.agent.confidences());
     grants_.has_moved(stage.member);
+    if (who.state == agent_state::spawning) who.state = agent_state::active;
     ++who.stages;
     who.usage += made.usage;
     result_.usage += made.usage;
@@ -167,7 +168,7 @@ class stage_runner {
     }
     ++result_.failed;
     last_failure_ = stage.answer.error();
-    if (!stage.about.final_text) who.state = agent_report::state::failed;
+    if (!stage.about.final_text) who.state = agent_state::failed;
     tell(stage.about.final_text ? session_event::kind::final_failed : session_event::kind::stage_failed, stage, 0, 0,
          stage.answer.message());
   }

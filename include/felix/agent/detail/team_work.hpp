@@ -81,10 +81,10 @@ class team_work {
   /// Whether its agent still works at its tick.
   bool moves_on_to(const planned_stage& next) {
     worker& who = agents_[next.member];
-    if (who.state == agent_report::state::failed) return false;
+    if (who.state == agent_state::failed) return false;
     who.motion.advance_to(next.tick);
-    who.state = who.motion.completed() ? agent_report::state::completed : agent_report::state::active;
-    return who.state == agent_report::state::active;
+    if (who.motion.completed()) who.state = agent_state::completed;
+    return who.state != agent_state::completed;
   }
 
   /// Adds an agent if one more would help, and its stages at their places in the order: none has begun from `first` on.
@@ -108,7 +108,9 @@ class team_work {
     stages_.pop_back();
   }
   void set_off(running_stage& stage) {
-    agents_[stage.member].in_flight.push_back(stage.index);
+    worker& who = agents_[stage.member];
+    if (who.state == agent_state::waiting) who.state = agent_state::spawning;
+    who.in_flight.push_back(stage.index);
     highest_ = std::max(highest_, stage.index);
   }
 
