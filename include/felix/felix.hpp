@@ -31,6 +31,8 @@
 #include <felix/agent/subscription.hpp>
 #include <felix/agent/team.hpp>
 #include <felix/agent/team_size.hpp>
+#include <felix/agent/text_chunks.hpp>
+#include <felix/agent/text_compression.hpp>
 #include <felix/agent/tool.hpp>
 #include <felix/agent/tool_loop.hpp>
 #include <felix/async/as_result.hpp>

@@ -76,7 +76,8 @@ TEST_CASE("confidence_monitor: trends, by the slope in logical time", "[agent][c
   CHECK(watched(confidences, step).trend() == trend);
 }
 
-TEST_CASE("confidence_monitor: times far from 0 take no digits from the slope", "[agent][confidence_monitor][D42]") {
+TEST_CASE("confidence_monitor: times far from 0 take no digits from the slope",
+          "[agent][confidence_monitor][D42][D42]") {
   // The original squares Unix times, whose sums swallow the differences: every slope is 0, and every trend "stable".
   const std::vector<double> falling{0.9, 0.7, 0.5, 0.3};
   const auto now = watched(falling, 10, 1'755'800'000);

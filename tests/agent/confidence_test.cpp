@@ -172,7 +172,7 @@ TEST_CASE("consistency: the variance of the last three", "[agent][confidence]") 
   CHECK_THAT(felix::consistency(earlier), WithinRel(expected, 1e-9));
 }
 
-TEST_CASE("confidence: the table of the original, with depth the right way up", "[agent][confidence]") {
+TEST_CASE("confidence: the table of the original, with depth the right way up", "[agent][confidence][D1]") {
   struct row {
     felix::confidence_curve curve;
     std::string_view text;

@@ -155,7 +155,7 @@ TEST_CASE("file_memory: any damaged byte costs its own record at most, or two wh
   }
 }
 
-TEST_CASE("file_memory: what is no memory of felix's is refused, and left as it is", "[agent][file_memory]") {
+TEST_CASE("file_memory: what is no memory of felix's is refused, and left as it is", "[agent][file_memory][D37]") {
   const scratch file;
   for (const std::string& content :
        {std::string{"# Notes\n"}, std::string{"felix-memory 2\n"}, std::string(5'000, '\0')}) {

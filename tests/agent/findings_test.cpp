@@ -76,7 +76,7 @@ TEST_CASE("findings: share the room, and what one does not need goes to the next
 }
 
 TEST_CASE("findings: are cut to whole sentences, however short, and to words only inside the first",
-          "[agent][findings]") {
+          "[agent][findings][D14]") {
   const auto messages =
       published({found("a", "It is so. The rest of it is a sentence that is far too long to be quoted.")});
   for (std::size_t limit = 15; limit < 70; ++limit) CHECK(findings_text(messages, limit, all) == "- [a] It is so.");

@@ -52,7 +52,7 @@ std::string refused_depth(Call&& call) {
 
 }  // namespace
 
-TEST_CASE("helix: radius, angle and position of the default shape", "[agent][helix]") {
+TEST_CASE("helix: radius, angle and position of the default shape", "[agent][helix][D46]") {
   struct row {
     double depth, radius, angle, x, y, z;
   };

@@ -45,7 +45,7 @@ TEST_CASE("memory: finds what a text is about, the rarer its words the sooner", 
   CHECK(process_memory{}.recall("tea", 10).empty());
 }
 
-TEST_CASE("memory: the surer first, of equals the newer, and what nobody believes never", "[agent][memory]") {
+TEST_CASE("memory: the surer first, of equals the newer, and what nobody believes never", "[agent][memory][D36]") {
   process_memory known;
   known.remember(found("Tea is old.", 0.4));
   known.remember(found("Tea is new.", 0.8));

@@ -63,7 +63,7 @@ TEST_CASE("helix_motion: nothing moves before the spawn, and no earlier tick mov
   CHECK(motion.depth() == depth);
 }
 
-TEST_CASE("helix_motion: how often it is advanced or read changes no bit", "[agent][motion]") {
+TEST_CASE("helix_motion: how often it is advanced or read changes no bit", "[agent][motion][D15]") {
   felix::helix_motion stepwise{3, 0.77};
   felix::helix_motion at_once{3, 0.77};
   const auto both = [&](felix::tick_count from, felix::tick_count to) {
@@ -84,7 +84,7 @@ TEST_CASE("helix_motion: how often it is advanced or read changes no bit", "[age
   CHECK(at_once.depth() < 1);
 }
 
-TEST_CASE("helix_motion: a change of speed counts from its tick on", "[agent][motion]") {
+TEST_CASE("helix_motion: a change of speed counts from its tick on", "[agent][motion][D17]") {
   felix::helix_motion motion{0, 1.0};
   motion.advance_to(10);
   const double before = motion.depth();
@@ -120,7 +120,7 @@ TEST_CASE("helix_motion: acceleration follows the trend, a tenth a stage, from 0
   }
 }
 
-TEST_CASE("helix_motion: what is a trend", "[agent][motion]") {
+TEST_CASE("helix_motion: what is a trend", "[agent][motion][D16]") {
   struct row {
     std::vector<double> confidences;
     double acceleration;
@@ -144,7 +144,7 @@ TEST_CASE("helix_motion: what is a trend", "[agent][motion]") {
   CHECK_THAT(motion.acceleration(), WithinRel(acceleration, 1e-12));
 }
 
-TEST_CASE("helix_motion: a pause stands still until its end and is not made up", "[agent][motion]") {
+TEST_CASE("helix_motion: a pause stands still until its end and is not made up", "[agent][motion][D17]") {
   felix::helix_motion motion{0, 1.0};
   motion.advance_to(2);
   motion.pause(8);

@@ -53,7 +53,7 @@ TEST_CASE("with_variants: more of them come after those that are there", "[agent
   CHECK(more.prompt(with_variant(3)) == own + " Give examples.");
 }
 
-TEST_CASE("with_variants: the request says the variant's text, not its number", "[agent][prompt_variants][D41]") {
+TEST_CASE("with_variants: the request says the variant's text, not its number", "[agent][prompt_variants][D41][D41]") {
   // The original sends the id of a good prompt, "research_early_stage_1", as the system message, and its specialised agents
   // send none of the prompts under test.
   felix::simulated_loop loop;

@@ -14,7 +14,7 @@ using felix::role_id;
 
 static_assert(felix::temperature_range{.low = 0.25, .high = 0.75}.at(0.5) == 0.5);
 
-TEST_CASE("temperature_range: from high at the top to low at the bottom", "[agent][role]") {
+TEST_CASE("temperature_range: from high at the top to low at the bottom", "[agent][role][D1]") {
   struct row {
     felix::role who;
     std::array<double, 5> at;  // depths 0, 0.25, 0.5, 0.75, 1

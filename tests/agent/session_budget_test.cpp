@@ -26,6 +26,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 
@@ -192,6 +193,13 @@ void check_sessions(std::uint64_t part) {
     if (what.strict && what.manners.tokens_per_byte <= 1 && !exaggerates) CHECK(got.budget.prompt_overrun == 0);
     CHECK(got.budget.reserved == 0);
     if (!got.stopped && got.answered > 0) CHECK_FALSE(got.result.final_text.empty());
+    // Messages: each contribution of the team is published once. What a stop finds on its way is not.
+    std::set<std::pair<felix::agent_id, std::uint64_t>> published;
+    for (const auto& message : got.result.messages) CHECK(published.insert({message.from, message.order}).second);
+    const auto found = std::count_if(got.result.contributions.begin(), got.result.contributions.end(),
+                                     [](const felix::contribution& made) { return !made.final_text; });
+    CHECK(published.size() <= static_cast<std::size_t>(found));
+    if (!got.stopped) CHECK(published.size() == static_cast<std::size_t>(found));
   }
 }
 
@@ -327,7 +335,7 @@ TEST_CASE("session: from the soft line of its tokens on it writes its text, with
   }
 }
 
-TEST_CASE("session: a limit of time ends the team's work, and the final text too", "[agent][session]") {
+TEST_CASE("session: a limit of time ends the team's work, and the final text too", "[agent][session][D11]") {
   const auto enough = run_with({.time = 20s, .hand_back_at = 0.5});
   CHECK(enough.ended_by == felix::run_end{felix::run_limit::time, felix::limit_line::soft});
   CHECK(enough.complete);

@@ -89,7 +89,7 @@ void check_same(const felix::session_result& a, const felix::session_result& b) 
 
 }  // namespace
 
-TEST_CASE("session: ends with a text, the server's own count, and never over the cap", "[agent][session]") {
+TEST_CASE("session: ends with a text, the server's own count, and never over the cap", "[agent][session][D10]") {
   const auto team = GENERATE(as<std::string>{}, "simple", "medium", "complex");
   const bool strict = GENERATE(true, false);
   const auto seed = GENERATE(range(std::uint64_t{1}, std::uint64_t{21}));
@@ -113,7 +113,7 @@ TEST_CASE("session: ends with a text, the server's own count, and never over the
   CHECK(stages["synthesis"] > 0);
 }
 
-TEST_CASE("session: the limit and the order of events change the time and nothing else", "[agent][session]") {
+TEST_CASE("session: the limit and the order of events change the time and nothing else", "[agent][session][D30]") {
   const auto team = GENERATE(as<std::string>{}, "simple", "medium", "complex");
   const bool strict = GENERATE(true, false);
   const auto seed = GENERATE(range(std::uint64_t{1}, std::uint64_t{6}));
@@ -129,7 +129,7 @@ TEST_CASE("session: the limit and the order of events change the time and nothin
   check_same(one.result, with(3, 1000 + seed).result);
 }
 
-TEST_CASE("session: parallel is three times as fast to the final text, in simulated time", "[agent][session]") {
+TEST_CASE("session: parallel is three times as fast to the final text, in simulated time", "[agent][session][D23]") {
   std::vector<double> team_ratio, whole_ratio;
   for (std::uint64_t seed = 1; seed <= 5; ++seed) {
     const auto four = run<felix::normal_budget>(felix::teams::complex(), 4, {.seed = seed}).result;
@@ -217,7 +217,7 @@ TEST_CASE("session: stages stand at the spawn tick and every fourth after it", "
 }
 
 TEST_CASE("session: a short simulation time shrinks spawn times, and there is a text all the same",
-          "[agent][session]") {
+          "[agent][session][D22]") {
   for (double time : {0.01, 0.05, 0.3, 0.5}) {
     CAPTURE(time);
     const auto got = run<felix::normal_budget>(felix::teams::medium(), 4, {.seed = 1, .simulation_time = time});
@@ -227,7 +227,7 @@ TEST_CASE("session: a short simulation time shrinks spawn times, and there is a 
   }
 }
 
-TEST_CASE("session: a synthesis that is good enough ends the team's work early, at any limit", "[agent][session]") {
+TEST_CASE("session: a synthesis that is good enough ends the team's work early, at any limit", "[agent][session][D2]") {
   const auto early = run<felix::normal_budget>(felix::teams::simple(), 4, {.seed = 4, .accepted_confidence = 0.6});
   const auto late = run<felix::normal_budget>(felix::teams::simple(), 4, {.seed = 4, .accepted_confidence = 1.0});
   CHECK(early.result.accepted);
@@ -275,7 +275,7 @@ TEST_CASE("session: a failure that may have cost tokens is charged", "[agent][se
 }
 
 TEST_CASE("session: a final text that fails once is tried again, and when it fails for good, the best text stands in",
-          "[agent][session]") {
+          "[agent][session][D2]") {
   felix::simulated_loop loop;
   felix::scripted_model script{loop};
   int calls = 0;
@@ -422,7 +422,7 @@ TEST_CASE("session: bad options and an empty task are refused", "[agent][session
   CHECK_THROWS_AS(loop.run(session.run(" \n\t")), felix::error);
 }
 
-TEST_CASE("session: two on one budget at the same time stay under its cap together", "[agent][session]") {
+TEST_CASE("session: two on one budget at the same time stay under its cap together", "[agent][session][D44]") {
   felix::simulated_loop loop;
   felix::scripted_model script{loop};
   script.on("").compute(answer_to).after(time_of);
@@ -459,7 +459,8 @@ TEST_CASE("session: a model that throws before it returns a task fails that agen
   CHECK(budget.system_status().reserved == 0);
 }
 
-TEST_CASE("session: strict, and no usage is ever reported: there is a final text all the same", "[agent][session]") {
+TEST_CASE("session: strict, and no usage is ever reported: there is a final text all the same",
+          "[agent][session][D3]") {
   struct forgetful {
     felix::scripted_model& inner;
     felix::task<felix::chat_response> complete(chat_request r) {

@@ -155,7 +155,7 @@ TEST_CASE("spawn_advisor: what findings lack calls for its role", "[agent][spawn
   CHECK(advice.priority == priority);
 }
 
-TEST_CASE("spawn_advisor: a word inside another one calls nobody", "[agent][spawn_advisor][D42]") {
+TEST_CASE("spawn_advisor: a word inside another one calls nobody", "[agent][spawn_advisor][D42][D42]") {
   const std::string text = std::string{fine} + " Each attribute contributes to the distribution.";
   CHECK(asked(informed(sure, text)).reason == spawn_reason::nothing_missing);
 }

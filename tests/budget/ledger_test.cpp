@@ -232,7 +232,7 @@ TEST_CASE("ledger: what was only estimated is charged in full under a hard cap",
   }
 }
 
-TEST_CASE("ledger: an overrun is shown by its cause, and lessens what is left", "[budget][ledger]") {
+TEST_CASE("ledger: an overrun is shown by its cause, and lessens what is left", "[budget][ledger][D7]") {
   struct row {
     token_usage usage;
     token_count answer, prompt;  // of a reservation of 100 for the prompt and 50 for the answer
@@ -280,7 +280,7 @@ TEST_CASE("ledger: an overrun beyond the cap leaves nothing, not less", "[budget
   }
 }
 
-TEST_CASE("ledger: an answer above its limit is charged to the agent", "[budget][ledger]") {
+TEST_CASE("ledger: an answer above its limit is charged to the agent", "[budget][ledger][D6]") {
   plain_ledger budget{cap_kind::hard, 10'000};
   auto slice = budget.reserve({.agent = "a", .role = "r"});
   slice.settle(used(0, 950));
@@ -312,7 +312,7 @@ TEST_CASE("ledger: usages below 0 give nothing back", "[budget][ledger]") {
   CHECK_FALSE(budget.try_reserve(request(0, 0, 971)));
 }
 
-TEST_CASE("ledger: a prompt below 0 is none, and frees nothing", "[budget][ledger]") {
+TEST_CASE("ledger: a prompt below 0 is none, and frees nothing", "[budget][ledger][D8]") {
   const auto kind = GENERATE(cap_kind::hard, cap_kind::planned);
   plain_ledger budget{kind, 1'000};
   CHECK_FALSE(budget.try_reserve(request(-500, -1, 1'001)));

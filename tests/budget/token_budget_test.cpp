@@ -97,7 +97,7 @@ TEST_CASE("strict_budget: the guide's sequence when each allotment is fully used
   CHECK(status.agents.at("analysis_001").stages == 4);
 }
 
-TEST_CASE("strict_budget: the stage maxima by taper", "[budget][token_budget]") {
+TEST_CASE("strict_budget: the stage maxima by taper", "[budget][token_budget][D9]") {
   struct row {
     std::string role;
     std::array<token_count, 6> maxima;
@@ -155,7 +155,7 @@ TEST_CASE("token_budget: a user's policies are a budget like the others", "[budg
   CHECK(used_in_full(fixed, "first", "anyone") == std::vector<token_count>{3, 3, 3, 1, 0});
 }
 
-TEST_CASE("token_budget: one role's or agent's limit does not move another's", "[budget][token_budget]") {
+TEST_CASE("token_budget: one role's or agent's limit does not move another's", "[budget][token_budget][D5]") {
   felix::strict_budget budget;
   CHECK(used_in_full(budget, "critic_001", "critic") == std::vector<token_count>{80, 80, 60, 30, 0});
   CHECK(budget.stage_tokens("research_001", "research", 1) == 150);

@@ -72,7 +72,7 @@ int exit_of(std::vector<std::string> arguments, const std::string& expected_erro
 }  // namespace
 
 TEST_CASE("blog_writer: the same seed is the same run, at any limit, and the server's count is ours",
-          "[examples][blog_writer]") {
+          "[examples][blog_writer][D30]") {
   const std::string complexity = GENERATE("simple", "medium", "complex");
   const bool strict = GENERATE(true, false);
   CAPTURE(complexity, strict);
@@ -97,7 +97,7 @@ TEST_CASE("blog_writer: the same seed is the same run, at any limit, and the ser
 }
 
 TEST_CASE("blog_writer: every complexity, mode and seed from 1 to 20 ends with a text under the cap",
-          "[examples][blog_writer]") {
+          "[examples][blog_writer][D3]") {
   const std::string complexity = GENERATE("simple", "medium", "complex");
   const bool strict = GENERATE(true, false);
   std::map<std::string, int> texts;
@@ -129,7 +129,7 @@ TEST_CASE("blog_writer: another topic gives another text, in any script", "[exam
   CHECK(texts.size() == 5);
 }
 
-TEST_CASE("blog_writer: what it saves and what it prints agree", "[examples][blog_writer]") {
+TEST_CASE("blog_writer: what it saves and what it prints agree", "[examples][blog_writer][D12][D31]") {
   model_server::server server{{.speed = 2000}};
   const scratch folder;
   program blog{
@@ -364,7 +364,7 @@ TEST_CASE("blog_writer: --no-strict-mode and --lm-studio-url are understood", "[
   CHECK(nlohmann::json::parse(content_of(folder / "out.json"))["strict_mode"] == false);
 }
 
-TEST_CASE("blog_writer: --simulation-time scales the run, and 0 or less is refused", "[examples][blog_writer]") {
+TEST_CASE("blog_writer: --simulation-time scales the run, and 0 or less is refused", "[examples][blog_writer][D22]") {
   model_server::server server{{.speed = 5000}};
   const auto brief = saved(server.url(), "Write about tea", {"--simulation-time", "0.05", "--random-seed", "1"});
   const auto usual = saved(server.url(), "Write about tea", {"--random-seed", "1"});

@@ -133,7 +133,7 @@ TEST_CASE("budgeted: what the budget does not cover is not sent", "[llm][budgete
   CHECK(budget.system_status().reserved == 0);
 }
 
-TEST_CASE("budgeted: max_tokens is always sent: the role's of a stage, or what is left", "[llm][budgeted]") {
+TEST_CASE("budgeted: max_tokens is always sent: the role's of a stage, or what is left", "[llm][budgeted][D4]") {
   felix::simulated_loop loop;
   felix::scripted_model script{loop};
   strict_budget budget{{.session_cap_tokens = 450}};

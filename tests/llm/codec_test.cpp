@@ -21,7 +21,7 @@ using felix::error_kind;
 using felix::test::sent_headers;
 namespace codec = felix::codec;
 
-TEST_CASE("codec: reads an answer, and tolerates what servers leave out", "[llm][codec]") {
+TEST_CASE("codec: reads an answer, and tolerates what servers leave out", "[llm][codec][D21]") {
   const auto whole = codec::decode(
       R"({"model":"m1","choices":[{"index":0,"message":{"role":"assistant","content":"hi \u00fc"},"finish_reason":"length"}],"usage":{"prompt_tokens":3,"completion_tokens":4,"total_tokens":7,"x":{}}})",
       "s");

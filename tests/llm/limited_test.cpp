@@ -48,7 +48,7 @@ TEST_CASE("limited: never more than the limit at once, and all are answered", "[
   CHECK(llm.status().in_use == 0);
 }
 
-TEST_CASE("limited: urgent overtakes forty waiting low requests", "[llm][limited]") {
+TEST_CASE("limited: urgent overtakes forty waiting low requests", "[llm][limited][D24]") {
   felix::simulated_loop loop;
   felix::scripted_model script{loop};
   script.on("").reply("ok").after(1s);
@@ -83,7 +83,8 @@ TEST_CASE("limited: the wait is told, and a failure gives the slot back", "[llm]
   CHECK(llm.status().in_use == 0);
 }
 
-TEST_CASE("limited: a stop while waiting leaves the queue, and one in flight gives its slot back", "[llm][limited]") {
+TEST_CASE("limited: a stop while waiting leaves the queue, and one in flight gives its slot back",
+          "[llm][limited][D27]") {
   felix::simulated_loop loop;
   felix::scripted_model script{loop};
   script.on("").reply("ok").after(1h);
@@ -111,7 +112,8 @@ TEST_CASE("limited: a stop while waiting leaves the queue, and one in flight giv
   CHECK(script.requests().size() == 1);
 }
 
-TEST_CASE("limited: with 10,000 low requests waiting an urgent one waits for one service at most", "[llm][limited]") {
+TEST_CASE("limited: with 10,000 low requests waiting an urgent one waits for one service at most",
+          "[llm][limited][D26]") {
   felix::simulated_loop loop;
   felix::scripted_model script{loop};
   script.on("").reply("ok").after(1s);
@@ -141,7 +143,8 @@ TEST_CASE("limited: with 10,000 low requests waiting an urgent one waits for one
   CHECK(llm.status().in_use == 0);
 }
 
-TEST_CASE("limited: with aging a low request is not starved by an endless stream of urgent ones", "[llm][limited]") {
+TEST_CASE("limited: with aging a low request is not starved by an endless stream of urgent ones",
+          "[llm][limited][D25]") {
   felix::simulated_loop loop;
   felix::scripted_model script{loop};
   script.on("").reply("ok").after(1s);

@@ -73,7 +73,7 @@ felix::task<std::string> read(felix::chat_stream& stream) {
 
 }  // namespace
 
-TEST_CASE("retrying: what may pass is asked again, after a wait", "[llm][retrying]") {
+TEST_CASE("retrying: what may pass is asked again, after a wait", "[llm][retrying][D28]") {
   felix::simulated_loop loop{1};
   failing_model server;
   server.then(refused(error_kind::overloaded, 503)).then(refused(error_kind::server_error, 502));

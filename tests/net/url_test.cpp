@@ -17,7 +17,8 @@ TEST_CASE("base_url: paths are appended after trailing slashes are dropped", "[n
   }
 }
 
-TEST_CASE("base_url: only a whole final /v1 segment is removed, and no characters of ports or names", "[net][url]") {
+TEST_CASE("base_url: only a whole final /v1 segment is removed, and no characters of ports or names",
+          "[net][url][D29]") {
   // The original stripped the characters "/v1" from the right: port 8081 became 808.
   CHECK(felix::base_url{"http://h:8081"}.outside_v1("/health") == "http://h:8081/health");
   CHECK(felix::base_url{"http://h:18211/v1"}.outside_v1("/health") == "http://h:18211/health");

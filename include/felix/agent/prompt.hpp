@@ -51,20 +51,26 @@ struct brief {
 
 namespace detail {
 
-/// How many bytes of `text` are the sentences that fit into `max_bytes` whole. A sentence ends with . ! or ? before a blank
-/// or the end, or with 。！ or ？; "e.g." and other single letters with a dot do not end one.
-[[nodiscard]] inline std::size_t whole_sentences(std::string_view text, std::size_t max_bytes) noexcept {
+/// Tells each place within the first `max_bytes` of `text` where a sentence ends. It ends with . ! or ? before a blank or the
+/// end, or with 。！ or ？; "e.g." and other single letters with a dot do not end one.
+template <class Tell>
+void for_each_sentence_end(std::string_view text, std::size_t max_bytes, Tell&& tell) {
   const auto is_blank = [&](std::size_t at) { return at >= text.size() || text[at] == ' ' || text[at] == '\n'; };
   const auto is_letter = [&](std::size_t at) { return static_cast<unsigned char>((text[at] | 0x20) - 'a') < 26; };
-  std::size_t end = 0;
   for (std::size_t i = 0; i < std::min(text.size(), max_bytes); ++i) {
     const bool abbreviates = text[i] == '.' && i > 0 && is_letter(i - 1) &&
                              (i == 1 || text[i - 2] == ' ' || text[i - 2] == '.' || text[i - 2] == '(');
-    if ((text[i] == '.' || text[i] == '!' || text[i] == '?') && is_blank(i + 1) && !abbreviates) end = i + 1;
+    if ((text[i] == '.' || text[i] == '!' || text[i] == '?') && is_blank(i + 1) && !abbreviates) tell(i + 1);
     for (const std::string_view wide : {"。", "！", "？"}) {
-      if (text.substr(i, wide.size()) == wide && i + wide.size() <= max_bytes) end = i + wide.size();
+      if (text.substr(i, wide.size()) == wide && i + wide.size() <= max_bytes) tell(i + wide.size());
     }
   }
+}
+
+/// How many bytes of `text` are the sentences that fit into `max_bytes` whole.
+[[nodiscard]] inline std::size_t whole_sentences(std::string_view text, std::size_t max_bytes) noexcept {
+  std::size_t end = 0;
+  for_each_sentence_end(text, max_bytes, [&end](std::size_t at) { end = at; });
   return end;
 }
 

@@ -135,7 +135,7 @@ TEST_CASE("spawn_tick: everyone has a stage, however short the run", "[agent][st
 }
 
 TEST_CASE("stage_order: from the spawn tick on every fourth, by tick and then by place in the team",
-          "[agent][stage_plan]") {
+          "[agent][stage_plan][D19]") {
   const std::vector<team_member> members{member(felix::roles::research, 0.1), member(felix::roles::critic, 0.0),
                                          member(felix::roles::analysis, 0.28), member(felix::roles::research, 0.1)};
   CHECK(shown(stage_order(members, 0.5)) == "0:1 1:0 1:3 3:2 4:1 5:0 5:3 7:2 8:1 9:0 9:3");

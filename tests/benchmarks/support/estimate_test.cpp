@@ -14,7 +14,7 @@ using bench::estimate;
 using bench::judge;
 using bench::verdict;
 
-TEST_CASE("estimate: a goal is met or missed only when the whole interval lies on one side", "[benchmarks]") {
+TEST_CASE("estimate: a goal is met or missed only when the whole interval lies on one side", "[benchmarks][D45]") {
   CHECK(judge(at_most{1.0}, estimate{0.9, 0.8, 1.0}) == verdict::met);  // the bound itself is allowed
   CHECK(judge(at_most{1.0}, estimate{0.9, 0.8, 1.1}) == verdict::not_resolved);
   CHECK(judge(at_most{1.0}, estimate{1.2, 0.9, 1.3}) == verdict::not_resolved);
