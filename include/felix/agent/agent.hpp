@@ -75,6 +75,7 @@ class agent {
   }
 
   /// Asks the model once, or with tools until it has answered (tool_loop.hpp). Each call is a stage of the agent.
+  template <class = void>  // see CONTRIBUTING.md, "Coroutines in headers"
   task<contribution> process(agent_task work) {
     const auto begun = co_await this_task::now();
     task<contribution> asked = ask(std::move(work));
@@ -90,11 +91,15 @@ class agent {
     if (failure) std::rethrow_exception(failure);
     co_return made;
   }
-  task<contribution> operator()(agent_task work) { return process(std::move(work)); }
+  template <class = void>
+  task<contribution> operator()(agent_task work) {
+    return process(std::move(work));
+  }
 
   /// The same for plain code: drives the model's loop, where that is this thread's and idle, and else waits for who drives
   /// it. That a model has such a loop is known of a client; of another model, or a stack, use the loop's run().
   /// Throws deadlock_error inside a running loop.
+  template <class = void>
   contribution process_sync(agent_task work) {
     std::optional<contribution> made;
     task<void> all = keep(std::move(work), made);
@@ -164,6 +169,7 @@ class agent {
     return request;
   }
 
+  template <class = void>
   task<contribution> ask(agent_task work) {
     const brief about = brief_of(work);
     chat_request request = request_of(about, work);
@@ -171,7 +177,10 @@ class agent {
     const chat_response answer = co_await llm_.complete(std::move(request));
     co_return take(about, answer);
   }
-  task<void> keep(agent_task work, std::optional<contribution>& made) { made = co_await process(std::move(work)); }
+  template <class = void>
+  task<void> keep(agent_task work, std::optional<contribution>& made) {
+    made = co_await process(std::move(work));
+  }
 
   contribution take(const brief& about, const chat_response& answer, const token_usage& spent) {
     ++stages_;
@@ -203,6 +212,7 @@ class agent {
     }
   }
 
+  template <class = void>
   task<contribution> process_with_tools(brief about, chat_request request) {
     const tool_loop_options options{.max_rounds = options_.max_tool_rounds, .limits = options_.tool_limits};
     tool_loop loop{options_.tools, options, [this](chat_request next) { return llm_.complete(std::move(next)); }};

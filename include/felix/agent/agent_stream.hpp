@@ -32,6 +32,7 @@ class agent_stream {
       : deltas_{std::move(deltas)}, take_{std::move(take)}, note_{std::move(note)} {}
 
   /// The next delta, or nothing once the answer has ended.
+  template <class = void>  // see CONTRIBUTING.md, "Coroutines in headers"
   task<std::optional<chat_delta>> next() {
     if (made_) co_return std::nullopt;
     if (!begun_) begun_ = co_await this_task::now();

@@ -109,6 +109,7 @@ class central_post {
   }
 
   /// Puts a contribution on the queue, as a status_update on one line. Waits and throws as the other one.
+  template <class = void>  // see CONTRIBUTING.md, "Coroutines in headers"
   task<void> publish(contribution found, std::uint64_t order) {
     return publish(post_message{.from = found.agent,
                                 .role = found.role,
@@ -119,6 +120,7 @@ class central_post {
   /// Puts a message on the queue. What happens when that is full says central_post_options::full: it waits, the most urgent
   /// first, or throws error (queue_full). Throws error (invalid_argument) for an agent that is not registered and for a
   /// closed post.
+  template <class = void>
   task<void> publish(post_message message) {
     require_registered(message);
     if (closed_) throw closed();
@@ -153,6 +155,7 @@ class central_post {
   }
 
   /// The processors: runs until close(), and until the queue is empty then.
+  template <class = void>
   task<void> process() {
     co_await with_nursery([this](nursery& workers) -> task<void> {
       for (std::size_t i = 0; i < options_.processors; ++i) workers.spawn(process_messages());
@@ -162,6 +165,7 @@ class central_post {
   }
 
   /// Waits until everything that was published before can be read, and all subscribers have it.
+  template <class = void>
   task<void> processed() {
     const std::uint64_t next = numbers_;
     while (!open_.empty() && *open_.begin() < next) {
@@ -230,6 +234,7 @@ class central_post {
     ready_.set();
   }
 
+  template <class = void>
   task<void> process_messages() {
     for (;;) {
       auto taken = waiting_.take();
@@ -256,6 +261,7 @@ class central_post {
     }
   }
 
+  template <class = void>
   task<void> process(detail::posted& taken) {
     const auto begun = co_await this_task::now();
     taken.place.reset();
@@ -277,6 +283,7 @@ class central_post {
     ++stats_.processed;
   }
 
+  template <class = void>
   task<void> deliver(const post_message& message, detail::mailbox& box) {
     post_message copy = message;
     bool accepted = box.messages.try_send(std::move(copy));

@@ -72,6 +72,7 @@ class session {
         work_{agents_, stages_to_come_, funds_, grants_, runner_, growth_, options_, result_} {}
   session(session&&) = delete;
 
+  template <class = void>  // see CONTRIBUTING.md, "Coroutines in headers"
   task<session_result> run(std::string task) {
     if (!result_.task.empty())
       throw error{errc::invalid_argument, "session: it has run already; make another one for another task"};
@@ -122,6 +123,7 @@ class session {
 
   // --- The final text ---
 
+  template <class = void>
   task<void> write_final_text() {
     const std::vector<std::size_t> writers = final_->writers();
     std::vector<std::string> texts(writers.size());

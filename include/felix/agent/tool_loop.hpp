@@ -89,6 +89,7 @@ class tool_loop {
       : tools_{tools}, options_{options}, send_{std::move(send)}, meter_{options.limits} {}
   tool_loop(tool_loop&&) = delete;
 
+  template <class = void>  // see CONTRIBUTING.md, "Coroutines in headers"
   task<tool_loop_result> run(chat_request request) {
     for (const tool& each : tools_) request.tool(each.offered());
     const auto begin = co_await this_task::now();
@@ -128,6 +129,7 @@ class tool_loop {
     return true;
   }
 
+  template <class = void>
   task<void> carry_out(const std::vector<tool_call>& calls) {
     std::vector<task<tool_call_record>> running;
     running.reserve(calls.size());
@@ -139,6 +141,7 @@ class tool_loop {
     for (auto& record : records) result_.calls.push_back(std::move(record));
   }
 
+  template <class = void>
   task<tool_call_record> carry_out(const tool_call& call, bool may_be_called) {
     tool_call_record record;
     record.round = result_.rounds;
@@ -165,6 +168,7 @@ class tool_loop {
   }
 
   /// Throws what the model did wrong.
+  template <class = void>
   task<std::string> start(const tool_call& call) {
     const auto found = std::find_if(tools_.begin(), tools_.end(), [&](const tool& t) { return t.name() == call.name; });
     if (found == tools_.end()) throw error{errc::invalid_argument, "there is no tool of that name; " + all_names()};

@@ -70,6 +70,7 @@ class final_text {
 
   /// Takes one of `parts` equal parts of what is left, with as many findings, of stages before `readable`, as leave room
   /// for a text of decent length.
+  template <class = void>  // see CONTRIBUTING.md, "Coroutines in headers"
   [[nodiscard]] task<bool> reserve(running_stage& part, std::size_t parts, std::size_t readable,
                                    model_capacity capacity) {
     const token_count room = funds_.room_for_part(parts);

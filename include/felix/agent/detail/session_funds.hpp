@@ -51,6 +51,7 @@ class session_funds {
     return estimator_.at_most(size) + (budget_.is_hard() ? tokens_on_the_way : 0);
   }
   /// Writes the request of a stage, and what its prompt is planned to cost.
+  template <class = void>  // see CONTRIBUTING.md, "Coroutines in headers"
   task<void> prepare(running_stage& stage, const agent& who, brief about) const {
     stage.about = std::move(about);
     stage.request = who.request_for(stage.about);
@@ -204,7 +205,10 @@ class session_funds {
   static constexpr std::chrono::steady_clock::time_point never{};
 
   /// A coroutine of its own: so what is thrown before there is a task is a count that failed, too.
-  task<prompt_count> count(chat_request request) const { co_return co_await options_.count(std::move(request)); }
+  template <class = void>
+  task<prompt_count> count(chat_request request) const {
+    co_return co_await options_.count(std::move(request));
+  }
 
   [[nodiscard]] reservation_request request_for(const running_stage& stage, const agent& who, token_count answer,
                                                 reservation_size size) const {

@@ -119,6 +119,7 @@ class stage_grants {
 
   /// Writes the stage's request, with findings of stages before `readable`, and tries to get the tokens for it. A stage of
   /// which something is left out gets less than it would, but at least the smallest answer.
+  template <class = void>  // see CONTRIBUTING.md, "Coroutines in headers"
   [[nodiscard]] task<shortage> reserve(running_stage& stage, std::size_t readable, reservation_size size,
                                        std::chrono::nanoseconds time_left) {
     std::size_t findings_bytes = limits_of(style_).findings_bytes;
@@ -142,6 +143,7 @@ class stage_grants {
   }
 
  private:
+  template <class = void>
   [[nodiscard]] task<shortage> reserve(running_stage& stage, std::size_t readable, reservation_size size,
                                        std::chrono::nanoseconds time_left, std::size_t findings_bytes) {
     const worker& who = agents_[stage.member];

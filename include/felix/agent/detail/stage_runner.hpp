@@ -41,6 +41,7 @@ class stage_runner {
       : llm_{llm}, agents_{agents}, funds_{funds}, grants_{grants}, options_{options}, result_{result} {}
   stage_runner(stage_runner&&) = delete;
 
+  template <class = void>  // see CONTRIBUTING.md, "Coroutines in headers"
   task<void> ask(running_stage& stage) {
     tell(stage.about.final_text ? session_event::kind::final_started : session_event::kind::stage_started, stage);
     if (agents_.prompts() && !stage.is_repeated)
@@ -53,6 +54,7 @@ class stage_runner {
   }
 
   /// Waits for a stage and makes it part of the view: charged, learned from, published.
+  template <class = void>
   task<void> settle(running_stage& stage) {
     co_await stage.ended;
     co_await stop_point();
@@ -122,6 +124,7 @@ class stage_runner {
     tell(session_event::kind::stage_dropped, stage, 0, 0, std::move(why));
   }
 
+  template <class = void>
   static task<void> stop_point() {
     const stop_token stop = co_await this_task::stop_token();
     if (stop.stop_requested()) throw cancelled{"running a session"};
@@ -133,6 +136,7 @@ class stage_runner {
  private:
   /// A coroutine of its own: what a model throws before it returns a task is an answer that failed, too.
   /// Answers are streamed, so that none gets longer than it was paid for.
+  template <class = void>
   task<chat_response> send(running_stage& stage) {
     // What may have cost something is not sent again on the way, where nobody has paid for it: see pay_again().
     chat_request request = stage.request;

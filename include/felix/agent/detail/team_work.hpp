@@ -47,6 +47,7 @@ class team_work {
   team_work(team_work&&) = delete;
 
   /// Ends when all of its stages are part of the view.
+  template <class = void>  // see CONTRIBUTING.md, "Coroutines in headers"
   task<void> run(nursery& running, const final_text& text) {
     text_ = &text;
     if (options_.schedule == session_schedule::eager) {
@@ -116,6 +117,7 @@ class team_work {
 
   // --- In lockstep: stage k reads and learns from the stages up to k - window, whatever runs in between ---
 
+  template <class = void>
   task<void> run_in_lockstep(nursery& running) {
     for (std::size_t k = 0; k < planned_.size(); ++k) {
       if (k >= options_.window) co_await view_up_to(k - options_.window);
@@ -130,6 +132,7 @@ class team_work {
   }
 
   /// Reserves tokens for a stage and sends it off, or drops it.
+  template <class = void>
   task<void> start(nursery& running, std::size_t k) {
     std::size_t readable = k >= options_.window ? k - options_.window + 1 : 0;  // the stages before this one
     running_stage& stage = add(k);
@@ -172,9 +175,11 @@ class team_work {
   }
 
   /// Makes the stages up to `last` part of the view, in order.
+  template <class = void>
   task<void> view_up_to(std::size_t last) {
     while (first_open_ < stages_.size() && stages_[first_open_].index <= last) co_await settle(stages_[first_open_]);
   }
+  template <class = void>
   task<void> settle(running_stage& stage) {
     co_await runner_.settle(stage);
     while (first_open_ < stages_.size() && stages_[first_open_].settled) ++first_open_;
@@ -186,6 +191,7 @@ class team_work {
 
   // --- Eagerly: a free slot takes the first stage whose agent is not at work ---
 
+  template <class = void>
   task<void> run_eagerly(nursery& running) {
     for (std::size_t k = 0; k < planned_.size(); ++k) waiting_.push_back(k);
     bool is_over = false;
@@ -214,6 +220,7 @@ class team_work {
   }
 
   /// Starts the first stage that can start, and drops those that never can. False: the team's work is over.
+  template <class = void>
   task<bool> start_first(nursery& running, std::chrono::nanoseconds time_left, bool& started) {
     std::set<std::size_t> seen;  // an agent's stages keep their order
     std::set<role_id> too_dear;  // another stage of the role costs as much
@@ -252,6 +259,7 @@ class team_work {
     co_return true;
   }
 
+  template <class = void>
   task<shortage> reserve(std::size_t k, std::chrono::nanoseconds time_left) {
     running_stage& stage = add(k);
     shortage missing = grants_.judge(stage);
@@ -275,12 +283,14 @@ class team_work {
                          [&](const running_stage& stage) { return !stage.settled && researches(stage.index); }));
   }
 
+  template <class = void>
   task<void> ask(running_stage& stage) {
     co_await runner_.ask(stage);
     ended_.push_back(&stage);
     some_have_ended_.set();
   }
 
+  template <class = void>
   task<void> settle_first_to_end(nursery& running) {
     if (ended_.empty()) {
       some_have_ended_.reset();
