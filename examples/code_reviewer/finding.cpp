@@ -102,8 +102,8 @@ std::vector<finding> findings_in(std::string_view answer, const std::string& age
 }
 
 std::vector<finding> merged(std::vector<finding> all) {
-  std::stable_sort(all.begin(), all.end(), [](const finding& a, const finding& b) {
-    return std::tie(a.file, a.line, a.text, a.level) < std::tie(b.file, b.line, b.text, b.level);
+  std::sort(all.begin(), all.end(), [](const finding& a, const finding& b) {
+    return std::tie(a.file, a.line, a.text, a.level, a.agents) < std::tie(b.file, b.line, b.text, b.level, b.agents);
   });
   std::vector<finding> one;
   for (auto& each : all) {
@@ -117,8 +117,8 @@ std::vector<finding> merged(std::vector<finding> all) {
     if (std::find(agents.begin(), agents.end(), each.agents.front()) == agents.end())
       agents.push_back(each.agents.front());
   }
-  std::stable_sort(one.begin(), one.end(), [](const finding& a, const finding& b) {
-    return std::tie(a.file, a.line, a.level) < std::tie(b.file, b.line, b.level);
+  std::sort(one.begin(), one.end(), [](const finding& a, const finding& b) {
+    return std::tie(a.file, a.line, a.level, a.text) < std::tie(b.file, b.line, b.level, b.text);
   });
   return one;
 }
