@@ -49,6 +49,20 @@ TEST_CASE("agent_stream: gives the answer in pieces, and then what process would
   CHECK(streamed.usage_stats().usage == made.usage);
 }
 
+TEST_CASE("agent_stream: is the stage that it is when it begins", "[agent][agent_stream]") {
+  felix::simulated_loop loop;
+  felix::scripted_model model{loop};
+  model.on("").reply("Fine.");
+  felix::agent who{model, felix::roles::research, {.seed = 5}};
+  auto later = who.stream("Tea");
+  CHECK(later.response().text().empty());
+  CHECK(loop.run(who.process("Tea")).stage == 1);
+  static_cast<void>(loop.run(read(later)));
+  REQUIRE(later.made());
+  CHECK(later.made()->stage == 2);
+  CHECK(model.requests()[0].seed() != model.requests()[1].seed());
+}
+
 TEST_CASE("agent_stream: left early, it is no stage", "[agent][agent_stream]") {
   felix::simulated_loop loop;
   felix::scripted_model model{loop};

@@ -114,3 +114,55 @@ TEST_CASE("sync_wait: on many threads at once, which wake each other", "[async][
   for (auto& each : all) each.join();
   CHECK(ended == threads);
 }
+
+namespace {
+
+felix::task<int> on_its_home(felix::scheduler& home, felix::event& event) {
+  co_await home.schedule();
+  event.set();
+  co_return 42;
+}
+felix::task<int> waits_at(felix::scheduler& home) { co_return felix::sync_wait(home, answer()); }
+felix::task<void> hour() { co_await felix::sleep_for(1h); }
+
+}  // namespace
+
+TEST_CASE("sync_wait: a loop that is this thread's and idle is driven", "[async][sync_wait]") {
+  felix::simulated_loop home;
+  CHECK(felix::sync_wait(home, answer()) == 42);
+  felix::sync_wait(home, hour());
+  CHECK(home.now() == felix::simulated_loop::start + 1h);  // it was its clock that went on
+  CHECK_THROWS_WITH(felix::sync_wait(home, fails()), "no");
+  felix::event never;
+  CHECK_THROWS_AS(felix::sync_wait(home, wait_for(never)), felix::deadlock_error);
+}
+
+TEST_CASE("sync_wait: a loop of another thread goes on there, and this one waits", "[async][sync_wait]") {
+  felix::basic_event_loop<felix::detail::thread_reactor, felix::steady_clock_source> home;
+  home.leave_thread();
+  felix::event over, was_there;
+  std::thread its{[&] { home.run(wait_for(over)); }};
+  CHECK(felix::sync_wait(home, on_its_home(home, was_there)) == 42);
+  CHECK(was_there.is_set());
+  over.set();
+  its.join();
+  CHECK_FALSE(home.is_here());
+}
+
+TEST_CASE("sync_wait: with a loop, inside a running one, is a deadlock_error", "[async][sync_wait]") {
+  felix::simulated_loop home, other;
+  CHECK_THROWS_WITH(home.run(waits_at(home)), Catch::Matchers::ContainsSubstring("sync_wait: "));
+  CHECK_THROWS_WITH(other.run(waits_at(home)), Catch::Matchers::ContainsSubstring("sync_wait: "));
+}
+
+TEST_CASE("sync_wait: a loop that left its thread is nobody's until it is driven", "[async][sync_wait]") {
+  felix::simulated_loop home;
+  CHECK(home.is_here());
+  home.leave_thread();
+  CHECK_FALSE(home.is_here());
+  felix::task<void> work = hour();
+  CHECK_FALSE(home.run_if_idle(work));
+  home.poll();
+  CHECK(home.is_here());
+  CHECK(home.run_if_idle(work));
+}

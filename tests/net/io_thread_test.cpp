@@ -31,6 +31,7 @@ felix::task<void> sleeps() { co_await felix::sleep_for(1h); }
 
 TEST_CASE("io_thread: runs what is spawned on its own thread", "[net][io_thread]") {
   felix::io_thread io;
+  CHECK_FALSE(io.loop().is_here());  // not before its thread has begun, either
   const auto first = io.spawn(where()).get();
   CHECK(first != std::this_thread::get_id());
   CHECK(io.spawn(where()).get() == first);

@@ -11,6 +11,7 @@
 #include <felix/agent/role.hpp>
 #include <felix/agent/tool.hpp>
 #include <felix/agent/tool_loop.hpp>
+#include <felix/async/scheduler.hpp>
 #include <felix/async/sleep.hpp>
 #include <felix/async/sync_wait.hpp>
 #include <felix/async/task.hpp>
@@ -26,6 +27,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -96,15 +98,13 @@ class agent {
     return process(std::move(work));
   }
 
-  /// The same for plain code: drives the model's loop, where that is this thread's and idle, and else waits for who drives
-  /// it. That a model has such a loop is known of a client; of another model, or a stack, use the loop's run().
-  /// Throws deadlock_error inside a running loop.
+  /// From plain code: waits for it, and drives the model's loop meanwhile if that is this thread's and idle. A model that does
+  /// not say where it lives (model_ref::loop) is waited for only: the loop it needs has to run on another thread.
+  /// Throws deadlock_error inside a running loop, too.
   template <class = void>
   contribution process_sync(agent_task work) {
-    std::optional<contribution> made;
-    task<void> all = keep(std::move(work), made);
-    if (!llm_.run_here(all)) sync_wait(std::move(all));
-    return std::move(*made);
+    if (scheduler* const home = llm_.loop()) return sync_wait(*home, process(std::move(work)));
+    return sync_wait(process(std::move(work)));
   }
 
   /// The answer as it comes. It is a stage once it is whole; nothing is sent before the first next().
@@ -113,10 +113,12 @@ class agent {
     if (!options_.tools.empty())
       throw error{errc::invalid_argument, "agent: \"" + std::string{options_.id.name()} +
                                               "\" has tools, whose rounds cannot be streamed; use process()"};
-    brief about = brief_of(work);
-    chat_request request = request_of(about, work);
-    return {llm_.stream(std::move(request)),
-            [this, about = std::move(about)](const chat_response& answer) { return take(about, answer); },
+    auto about = std::make_shared<brief>();  // of the stage that it is when it begins
+    return {[this, about, work = std::move(work)]() mutable {
+              *about = brief_of(work);
+              return llm_.stream(request_of(*about, work));
+            },
+            [this, about](const chat_response& answer) { return take(*about, answer); },
             [this](std::chrono::nanoseconds took, const std::exception_ptr& failure) { note(took, failure); }};
   }
 
@@ -177,11 +179,6 @@ class agent {
     const chat_response answer = co_await llm_.complete(std::move(request));
     co_return take(about, answer);
   }
-  template <class = void>
-  task<void> keep(agent_task work, std::optional<contribution>& made) {
-    made = co_await process(std::move(work));
-  }
-
   contribution take(const brief& about, const chat_response& answer, const token_usage& spent) {
     ++stages_;
     used_.usage += spent;

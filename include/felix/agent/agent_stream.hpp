@@ -26,10 +26,11 @@ namespace felix::inline v1 {
 /// Lifetime: the agent outlives it.
 class agent_stream {
  public:
-  /// For agents: `take` makes the whole answer a contribution, `note` is told how long it took and how it failed.
-  agent_stream(chat_stream deltas, std::function<contribution(const chat_response&)> take,
+  /// For agents: `open` sends the request, `take` makes the whole answer a contribution, `note` is told how long it took and
+  /// how it failed.
+  agent_stream(std::function<chat_stream()> open, std::function<contribution(const chat_response&)> take,
                std::function<void(std::chrono::nanoseconds, const std::exception_ptr&)> note)
-      : deltas_{std::move(deltas)}, take_{std::move(take)}, note_{std::move(note)} {}
+      : open_{std::move(open)}, take_{std::move(take)}, note_{std::move(note)} {}
 
   /// The next delta, or nothing once the answer has ended.
   template <class = void>  // see CONTRIBUTING.md, "Coroutines in headers"
@@ -39,13 +40,14 @@ class agent_stream {
     std::optional<chat_delta> delta;
     std::exception_ptr failure;
     try {
-      delta = co_await deltas_.next();
+      if (!deltas_) deltas_.emplace(open_());
+      delta = co_await deltas_->next();
     } catch (...) {
       failure = std::current_exception();
     }
     if (delta) co_return delta;
     const auto now = co_await this_task::now();
-    if (!failure) made_ = take_(deltas_.response());
+    if (!failure) made_ = take_(deltas_->response());
     note_(now - *begun_, failure);
     if (failure) std::rethrow_exception(failure);
     co_return std::nullopt;
@@ -54,10 +56,12 @@ class agent_stream {
   /// Once next() has given nothing; until then, and after a failure, empty.
   [[nodiscard]] const std::optional<contribution>& made() const noexcept { return made_; }
   /// What has come so far.
-  [[nodiscard]] const chat_response& response() const noexcept { return deltas_.response(); }
+  [[nodiscard]] const chat_response& response() const noexcept { return deltas_ ? deltas_->response() : nothing_; }
 
  private:
-  chat_stream deltas_;
+  std::function<chat_stream()> open_;
+  std::optional<chat_stream> deltas_;
+  chat_response nothing_;
   std::function<contribution(const chat_response&)> take_;
   std::function<void(std::chrono::nanoseconds, const std::exception_ptr&)> note_;
   std::optional<std::chrono::steady_clock::time_point> begun_;

@@ -136,6 +136,13 @@ class basic_event_loop : public scheduler {
     shut_down_.emplace();
   }
 
+  /// Throws what run() throws.
+  bool run_if_idle(task<void>& work) override {
+    if (is_current() || !is_here()) return false;
+    run(std::move(work));
+    return true;
+  }
+
   [[nodiscard]] time_point now() const noexcept override { return clock_.now(); }
   [[nodiscard]] detail::sleep_awaiter sleep_until(time_point deadline) noexcept {
     return detail::sleep_awaiter{this, deadline};
@@ -175,6 +182,8 @@ class basic_event_loop : public scheduler {
     return is_current() || (!driven_.load(std::memory_order_acquire) &&
                             driver_.load(std::memory_order_relaxed) == std::this_thread::get_id());
   }
+  /// It is here nowhere until some thread drives it: before it is handed over to a thread that is going to.
+  void leave_thread() noexcept { driver_.store({}, std::memory_order_relaxed); }
   [[nodiscard]] Reactor& reactor() noexcept { return reactor_; }
 
  private:

@@ -12,6 +12,9 @@
 
 namespace felix::inline v1 {
 
+template <class T>
+class task;
+
 namespace detail {
 
 class schedule_awaiter;
@@ -64,6 +67,11 @@ class scheduler {
   virtual bool arm(detail::timer& item) = 0;
   /// True: it was armed, and now will not fire.
   virtual bool disarm(detail::timer& item) noexcept = 0;
+  /// Runs `work` to its end if this thread may drive the scheduler and nobody does. False: `work` is as it was.
+  virtual bool run_if_idle(task<void>& work) {
+    static_cast<void>(work);
+    return false;
+  }
 
   /// Moves the task that awaits it here: what it does from then on runs on this scheduler, and so does what it awaits.
   /// Whoever awaits the task is not moved: when the task has ended, its awaiter goes on where it was.

@@ -2,11 +2,15 @@
 // async: awaiting a task from plain code.
 #pragma once
 
+#include <felix/async/as_result.hpp>
 #include <felix/async/awaitable.hpp>
 #include <felix/async/basic_event_loop.hpp>
 #include <felix/async/detail/running_loop.hpp>
+#include <felix/async/scheduler.hpp>
 #include <felix/async/stop_token.hpp>
+#include <felix/async/task.hpp>
 #include <felix/error.hpp>
+#include <felix/result.hpp>
 
 #include <algorithm>
 #include <chrono>
@@ -45,6 +49,12 @@ class thread_reactor {
   bool woken_ = false;
 };
 
+inline void refuse_inside_a_loop() {
+  if (running_loop() != nullptr)
+    throw deadlock_error{
+        "sync_wait: a loop is running on this thread, which this would block; co_await the task instead"};
+}
+
 }  // namespace detail
 
 /// Runs `work` on this thread, in a small loop of its own with timers, and gives its value or throws its exception.
@@ -56,11 +66,32 @@ class thread_reactor {
 /// has to end on that loop too.
 template <awaitable A, stoppable_token Token = stop_token>
 awaited_t<A> sync_wait(A&& work, Token stop = {}) {
-  if (detail::running_loop() != nullptr)
-    throw deadlock_error{
-        "sync_wait: a loop is running on this thread, which this would block; co_await the task instead"};
+  detail::refuse_inside_a_loop();
   basic_event_loop<detail::thread_reactor, steady_clock_source> loop;
   return loop.run(std::forward<A>(work), stop);
+}
+
+namespace detail {
+
+template <class T>
+task<void> keep_outcome(task<T> work, std::optional<result<T>>& outcome) {
+  outcome.emplace(co_await as_result(std::move(work)));
+}
+
+}  // namespace detail
+
+/// The same for work that needs `home`: runs it in that loop, if the loop is this thread's and idle, since nobody else
+/// would drive it; else in a small loop of its own, while the thread of `home` drives that.
+///     auto answer = felix::sync_wait(io, llm.complete(request));   // io: an io_thread's loop, or an event_loop of main()
+/// Throws deadlock_error when a loop runs on this thread already. A loop whose thread has not begun to drive it yet
+/// belongs to the thread that made it: call leave_thread() before.
+template <awaitable A>
+awaited_t<A> sync_wait(scheduler& home, A&& work) {
+  detail::refuse_inside_a_loop();
+  std::optional<result<awaited_t<A>>> outcome;
+  task<void> run = detail::keep_outcome(as_task(std::forward<A>(work)), outcome);
+  if (!home.run_if_idle(run)) sync_wait(std::move(run));
+  return std::move(*outcome).value();
 }
 
 }  // namespace felix::inline v1

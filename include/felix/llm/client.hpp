@@ -106,14 +106,6 @@ class basic_client {
     return {relay(state_, std::move(request), whole), whole};
   }
 
-  /// Runs `work` on the loop, when that is this thread's and idle; throws what it throws. False, and nothing was begun: the
-  /// loop runs, or it is another thread's, or another one runs here.
-  [[nodiscard]] bool run_here(task<void>& work) {
-    if (detail::running_loop() != nullptr || !loop_.is_here()) return false;
-    loop_.run(std::move(work));
-    return true;
-  }
-
   // Not counted, and not held back by the limit. See openai_model.
   task<std::vector<model_info>> models() { return guarded(state_, server().models()); }
   task<embedding_list> embeddings(embedding_request request) {
@@ -148,6 +140,8 @@ class basic_client {
     return usage;
   }
   [[nodiscard]] const base_url& url() noexcept { return server().url(); }
+  /// Where its requests go on.
+  [[nodiscard]] Loop& loop() const noexcept { return loop_; }
 
  private:
   /// Requests in flight keep it, so that none of them finds it gone.

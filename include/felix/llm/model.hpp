@@ -3,6 +3,7 @@
 #pragma once
 
 #include <felix/async/async_generator.hpp>
+#include <felix/async/scheduler.hpp>
 #include <felix/async/task.hpp>
 #include <felix/llm/chat_request.hpp>
 #include <felix/llm/chat_response.hpp>
@@ -43,6 +44,26 @@ template <std::same_as<chat_stream> Stream>  // for what http_client.hpp says of
   co_return std::move(stream.whole()->response());
 }
 
+/// A model or a layer says where it lives by `scheduler& loop() const`; a layer without leaves that to its `inner()`, or `inner`.
+template <class M>
+[[nodiscard]] scheduler* loop_of(const M& asked) noexcept {
+  if constexpr (requires {
+                  { asked.loop() } -> std::convertible_to<scheduler&>;
+                }) {
+    return std::addressof(static_cast<scheduler&>(asked.loop()));
+  } else if constexpr (requires {
+                         { asked.loop() } -> std::convertible_to<scheduler*>;
+                       }) {
+    return asked.loop();
+  } else if constexpr (requires { asked.inner(); }) {
+    return loop_of(asked.inner());
+  } else if constexpr (requires { asked.inner; }) {
+    return loop_of(asked.inner);
+  } else {
+    return nullptr;
+  }
+}
+
 /// Refers to a model of any type, and is one. The model outlives it; a temporary is rejected.
 class model_ref {
  public:
@@ -52,19 +73,23 @@ class model_ref {
       : object_{const_cast<void*>(static_cast<const volatile void*>(std::addressof(referred)))},
         complete_{&call<M>},
         stream_{&open<M>},
-        run_here_{&run<M>} {}
+        loop_{&home<M>} {}
 
   task<chat_response> complete(chat_request request) { return complete_(object_, std::move(request)); }
   /// Of a model that cannot stream, the whole answer is one delta.
   chat_stream stream(chat_request request) { return stream_(object_, std::move(request)); }
-  /// Runs `work` on the model's own loop, where it has one that is this thread's and idle (a client's, see there). False, and
-  /// nothing was begun: it has none.
-  [[nodiscard]] bool run_here(task<void>& work) { return run_here_(object_, work); }
+  /// Where the model's requests go on; null when it does not say. For plain code that waits: sync_wait(loop, work).
+  [[nodiscard]] scheduler* loop() const noexcept { return loop_(object_); }
 
  private:
   template <class M>
   static task<chat_response> call(void* object, chat_request request) {
     return static_cast<M*>(object)->complete(std::move(request));
+  }
+
+  template <class M>
+  static scheduler* home(const void* object) noexcept {
+    return loop_of(*static_cast<const M*>(object));
   }
 
   template <class M>
@@ -87,21 +112,10 @@ class model_ref {
     }
   }
 
-  template <class M>
-  static bool run(void* object, task<void>& work) {
-    if constexpr (requires(M& referred) {
-                    { referred.run_here(work) } -> std::same_as<bool>;
-                  }) {
-      return static_cast<M*>(object)->run_here(work);
-    } else {
-      return false;
-    }
-  }
-
   void* object_;
   task<chat_response> (*complete_)(void*, chat_request);
   chat_stream (*stream_)(void*, chat_request);
-  bool (*run_here_)(void*, task<void>&);
+  scheduler* (*loop_)(const void*);
 };
 
 static_assert(streaming_model<model_ref>);

@@ -71,7 +71,7 @@ class basic_openai_model {
  public:
   /// Throws error (invalid_option) for a base_url that is not one.
   explicit basic_openai_model(Loop& loop, openai_options options = {})
-      : server_{std::make_unique<detail::basic_openai_server<Loop>>(loop, std::move(options))} {}
+      : loop_{&loop}, server_{std::make_unique<detail::basic_openai_server<Loop>>(loop, std::move(options))} {}
 
   task<chat_response> complete(chat_request request) {
     const int answers = answers_one_by_one(request);
@@ -182,6 +182,8 @@ class basic_openai_model {
     });
   }
   [[nodiscard]] const base_url& url() const noexcept { return server_->url(); }
+  /// Where its requests go on.
+  [[nodiscard]] Loop& loop() const noexcept { return *loop_; }
   [[nodiscard]] const felix::dialect& dialect() const noexcept { return server_->options().dialect; }
 
  private:
@@ -323,6 +325,7 @@ class basic_openai_model {
     return one;
   }
 
+  Loop* loop_;
   std::unique_ptr<detail::basic_openai_server<Loop>>
       server_;  // on the heap: transfers point to it while the stack is moved in
 };

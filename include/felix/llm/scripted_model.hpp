@@ -98,6 +98,9 @@ class scripted_model {
 
   explicit scripted_model(scheduler& loop) noexcept : loop_{&loop} {}
 
+  /// Where its requests go on.
+  [[nodiscard]] scheduler& loop() const noexcept { return *loop_; }
+
   /// Adds a rule; "" matches everything. Earlier rules come first.
   rule& on(std::string words) { return rules_.emplace_back(std::move(words)); }
 

@@ -33,7 +33,7 @@ namespace felix::inline v1 {
 ///           destructor does it too.
 class io_thread {
  public:
-  io_thread() : thread_{[this] { run(); }} {}
+  io_thread() : thread_{begin()} {}
   io_thread(io_thread&&) = delete;
   ~io_thread() {
     shut_down();
@@ -107,6 +107,10 @@ class io_thread {
     posted_call start{[this] { begin(); }};
   };
 
+  std::thread begin() {
+    loop_.leave_thread();  // whoever waits on this thread must not drive it before its own thread does
+    return std::thread{[this] { run(); }};
+  }
   void run() {
     loop_.run(until(end_));
     loop_.poll();  // what was posted before the end, even if the loop had not begun yet, is started and then stopped
