@@ -38,6 +38,7 @@ TEST_CASE("compress_text: the best sentences stay, in their order", "[agent][tex
   CHECK(compress_text(prose, 112) ==
         "It was drunk in China some 5,000 years ago, as people there like to tell. The WHO has much to say of it.");
   CHECK(compress_text(prose, 20) == "Tea is old.");
+  CHECK(compress_text("The first one ends. The second, with 42, has no end", 40) == "The second, with 42, has no end");
   constexpr std::array<std::string_view, 2> keywords{"WATER", "nobody"};
   CHECK(compress_text(prose, 30, keywords) == "Nobody knows. Water matters.");
 }

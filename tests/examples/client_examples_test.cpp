@@ -118,6 +118,14 @@ TEST_CASE("tools: calls what the model asks for, and answers with it", "[example
   CHECK_THAT(tools.out(), ContainsSubstring("weather(") && ContainsSubstring(" tokens ("));
 }
 
+TEST_CASE("central_post: every subscriber gets what it asks for, and the post says what it did", "[examples]") {
+  felix::test::program post{path_of("central_post"), {}};
+  CHECK(post.wait() == 0);
+  CHECK_THAT(post.out(), ContainsSubstring("editor   critic_001: fact 1 is wrong\n"));
+  CHECK_THAT(post.out(), ContainsSubstring("analyst  research_002: fact 3 of research_002\n"));
+  CHECK_THAT(post.out(), ContainsSubstring("7 messages published, 7 processed"));
+}
+
 TEST_CASE("model_server: says when each request had its slot, if it is told to keep that", "[examples][model_server]") {
   const bool keeps = GENERATE(true, false);
   model_server::server server{{.slots = 1, .speed = 100, .keeps_spans = keeps}};

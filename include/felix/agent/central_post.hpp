@@ -79,6 +79,7 @@ struct central_post_stats {
 /// Threads:  one loop.
 /// Stop:     publish, process and processed throw `cancelled`. What a processor was at is then processed by the next
 ///           process(), for those subscribers that have not got it.
+/// Bounds:   who reads a subscription that waits and publishes in between can wait for itself, when both queues are full.
 /// Lifetime: outlives process().
 /// Cost:     publishing is logarithmic in what waits, processing linear in the subscribers. messages() grows up to `kept`.
 class central_post {
