@@ -84,6 +84,7 @@ TEST_CASE("agent_stream: a failure is thrown, and counted", "[agent][agent_strea
   felix::agent who{model, felix::roles::research};
   auto writing = who.stream("Tea");
   CHECK_THROWS_AS(loop.run(read(writing)), felix::error);
+  CHECK(loop.run(read(writing)).empty());  // the end stays the end
   CHECK_FALSE(writing.made());
   CHECK(who.stages() == 0);
   CHECK(who.usage_stats().failed == 1);

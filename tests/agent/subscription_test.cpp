@@ -4,6 +4,7 @@
 
 #include <felix/agent/central_post.hpp>
 #include <felix/async/as_result.hpp>
+#include <felix/async/event.hpp>
 #include <felix/async/simulated_loop.hpp>
 #include <felix/async/sleep.hpp>
 #include <felix/async/timeout.hpp>
@@ -302,7 +303,8 @@ class play {
     post_.emplace(felix::central_post_options{
         .queue_capacity = 1 + below(6), .processors = 1 + below(4), .full = policies[below(3)]});
     const std::size_t senders = 1 + below(4);
-    for (std::size_t i = 0; i < 1 + below(3); ++i) {
+    expected_ = 1 + below(3);
+    for (std::size_t i = 0; i < expected_; ++i) {
       reader& each = readers_.emplace_back();
       each.leaves_after = below(4) == 0 ? below(6) : never;
       felix::subscription_options options{.capacity = 1 + below(4), .full = policies[below(3)]};
@@ -324,12 +326,12 @@ class play {
       });
       post_->close();
     }));
-    while (loop_.now() < felix::simulated_loop::start + 1h && left_ < readers_.size()) loop_.run(felix::sleep_for(1s));
+    loop_.run(felix::timeout(1h, [](felix::event& left) -> felix::task<void> { co_await left; }(all_left_)));
   }
 
   void check() {
     const auto stats = post_->stats();
-    CHECK(left_ == readers_.size());
+    CHECK(left_ == expected_);
     CHECK(stats.queued == 0);
     CHECK(stats.published == accepted_.size());
     CHECK(stats.published == stats.processed + stats.dropped);
@@ -421,7 +423,7 @@ class play {
     }
     into.delivered = from.delivered();
     into.dropped = from.dropped();
-    ++left_;
+    if (++left_ == expected_) all_left_.set();
   }
 
   felix::seeded_random random_;
@@ -431,7 +433,8 @@ class play {
   std::deque<std::string> names_;
   std::set<std::string> accepted_;
   std::uint64_t refused_ = 0;
-  std::size_t left_ = 0;
+  std::size_t expected_ = 0, left_ = 0;  // readers
+  felix::event all_left_;
 };
 
 }  // namespace

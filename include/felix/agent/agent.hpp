@@ -198,15 +198,14 @@ class agent {
     return made;
   }
   void note(std::chrono::nanoseconds took, const std::exception_ptr& failure) {
-    used_.time += took;
-    if (!failure) return;
     try {
-      std::rethrow_exception(failure);
+      if (failure) std::rethrow_exception(failure);
     } catch (const cancelled&) {
-      used_.time -= took;
+      return;
     } catch (...) {
       ++used_.failed;
     }
+    used_.time += took;
   }
 
   template <class = void>

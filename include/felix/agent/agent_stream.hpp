@@ -32,10 +32,10 @@ class agent_stream {
                std::function<void(std::chrono::nanoseconds, const std::exception_ptr&)> note)
       : open_{std::move(open)}, take_{std::move(take)}, note_{std::move(note)} {}
 
-  /// The next delta, or nothing once the answer has ended.
+  /// The next delta, or nothing once the answer has ended, with a failure too: that is thrown once.
   template <class = void>  // see CONTRIBUTING.md, "Coroutines in headers"
   task<std::optional<chat_delta>> next() {
-    if (made_) co_return std::nullopt;
+    if (has_ended_) co_return std::nullopt;
     if (!begun_) begun_ = co_await this_task::now();
     std::optional<chat_delta> delta;
     std::exception_ptr failure;
@@ -46,6 +46,7 @@ class agent_stream {
       failure = std::current_exception();
     }
     if (delta) co_return delta;
+    has_ended_ = true;
     const auto now = co_await this_task::now();
     if (!failure) made_ = take_(deltas_->response());
     note_(now - *begun_, failure);
@@ -66,6 +67,7 @@ class agent_stream {
   std::function<void(std::chrono::nanoseconds, const std::exception_ptr&)> note_;
   std::optional<std::chrono::steady_clock::time_point> begun_;
   std::optional<contribution> made_;
+  bool has_ended_ = false;  // whole, or failed
 };
 
 }  // namespace felix::inline v1

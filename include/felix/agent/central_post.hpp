@@ -265,8 +265,8 @@ class central_post {
   template <class = void>
   task<void> process(detail::posted& taken) {
     const auto begun = co_await this_task::now();
-    taken.place.reset();
     if (!taken.is_readable) {
+      taken.to.clear();
       if (taken.published) stats_.waits.record(begun - *taken.published);
       if (!first_) first_ = begun;
       for (const auto& box : boxes_) {
@@ -274,6 +274,7 @@ class central_post {
       }
       if (taken.message.type == message_type::status_update) keep(taken.message);
       taken.is_readable = true;
+      taken.place.reset();  // not before: what is put back unread has its place
     }
     while (!taken.to.empty()) {
       co_await deliver(taken.message, *taken.to.back());

@@ -97,7 +97,6 @@ class sender_queues {
   [[nodiscard]] bool empty() const noexcept {
     return std::all_of(numbers_.begin(), numbers_.end(), [](const auto& level) { return level.empty(); });
   }
-  [[nodiscard]] bool has_ready() const noexcept { return !ready_.empty(); }
   /// By request_priority: [0] is low.
   [[nodiscard]] std::array<std::size_t, request_priority_levels> sizes() const noexcept {
     std::array<std::size_t, request_priority_levels> all{};

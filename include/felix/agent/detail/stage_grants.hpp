@@ -73,7 +73,7 @@ class stage_grants {
     return adaptive_ ? adaptive_->learned() : std::vector<call_record>{};
   }
 
-  /// Stages of an agent that was added, all of them before or after those of the others: at `where` among all.
+  /// One stage more, of an agent that may be new: from `where` on the others count one further. None of them has begun.
   void insert(std::size_t where, const planned_stage& added) {
     for (auto& its : by_member_) {
       for (auto& k : its) k += k >= where ? 1U : 0U;
